@@ -1,0 +1,1 @@
+//! The control plane: what is decided once per process or once per link.

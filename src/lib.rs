@@ -1,0 +1,52 @@
+//! The map of realtime-relay: its words, its three planes, and the path of a frame.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | **client** / **upstream** | the two peers. Always these two words |
+//! | **leg** | one WebSocket: the client leg (we are the server) or the upstream leg (we are the client) |
+//! | **link** | a client leg joined to an upstream leg, from the 101 to the end |
+//! | **pump** | one direction of a link: to the upstream or to the client |
+//! | **tap** | what watches a pump without touching a byte |
+//! | **edge** | from accept to a link: HTTP, admission, dialling. Runs once per link |
+//! | **relay** | the data plane: pumps, frames, endings. Runs once per frame |
+//! | **control** | configuration, keys, records. Runs once per process or per link |
+//! | **worker** | one thread with its own runtime and its own links |
+//!
+//! # Planes
+//!
+//! ```text
+//!   once per process / per link            once per link                  once per frame
+//!  ┌───────── control ─────────┐  ┌───────────── edge ─────────────┐  ┌────── relay ──────┐
+//!  │ config  keys  records     │  │ listener → admit → dial → start │  │ link → pump → scan │
+//!  └───────────────────────────┘  │ (refusal = HTTP)         admin  │  │   └ tap  └ ending  │
+//!                                 └─────────────────────────────────┘  └────────────────────┘
+//!       depends on relay            depends on control and relay        depends on nothing of ours
+//! ```
+//!
+//! `app` knows all of them, and nothing but `commands` knows `app`. `simulate`, the simulated upstream, knows none.
+//! A test (`tests/layering.rs`) reads the source and holds these rules.
+//!
+//! # The path of a client's frame
+//!
+//! Once per link
+//! 1. `edge::listener` accepts, and hands the socket to the worker with the fewest links and admissions.
+//! 2. `edge::admit` validates the upgrade by hand, finds the key and the model. A refusal is an HTTP status.
+//! 3. `edge::upstream::dial` opens the upstream leg, and waits for its first event where the upstream speaks first.
+//!    Still HTTP.
+//! 4. `edge::start` has answered 101, and hands both streams, with the bytes already read, to `relay::link`.
+//!
+//! Once per read
+//! 5. `relay::verbatim` reads into the worker's scratch buffer.
+//! 6. `relay::scan` walks the frame headers: where frames begin, what they are, whether they are legal.
+//! 7. `relay::tap` sees the first bytes of an upstream's text message: is it an event of interest?
+//! 8. `relay::verbatim` writes the same bytes, in place, to the other leg.
+//!
+//! Once per link
+//! 9. `relay::ending` turns how it ended into a close frame for each leg, with a deadline.
+//! 10. The `relay::link::LinkReport` goes to `control::record`.
+
+pub mod commands;
+pub mod control;
+pub mod simulate;

@@ -1,0 +1,3 @@
+//! The binary: the allocator and the command line.
+
+fn main() {}

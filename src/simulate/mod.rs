@@ -1,0 +1,1 @@
+//! The simulated upstream: the Realtime API on loopback, with faults on request.
