@@ -1,1 +1,4 @@
 //! The control plane: what is decided once per process or once per link.
+
+pub mod config;
+pub mod keys;

@@ -1,0 +1,148 @@
+//! The configuration, parsed once at the door: what is in a [`Config`] has been checked, and nothing needs a second look.
+//! Everything here is a plain value; how it is spelled in a file is the business of the modules below. Refuses to know
+//! what a value is used for.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+mod secret;
+mod upstream;
+
+pub use secret::Secret;
+pub use upstream::{Kind, Models, Upstream, UpstreamUrl};
+
+/// Everything the process needs to know before it starts.
+#[derive(Debug)]
+pub struct Config {
+    /// The client listener.
+    pub server: Server,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Sizes and deadlines.
+    pub limits: Limits,
+    /// At least one; names are unique.
+    pub upstreams: Vec<Upstream>,
+    /// The clients' keys; names and digests are unique. Not empty with [`Auth::Keys`], empty with [`Auth::Passthrough`].
+    pub keys: Vec<Key>,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// `[server]`: where clients come in, and who may.
+#[derive(Debug)]
+pub struct Server {
+    /// At least one address. All loopback with [`Auth::None`]. A port of 0 is chosen by the system.
+    pub listen: Vec<SocketAddr>,
+    /// Threads. A configured 0 has been resolved to the number of cores.
+    pub workers: NonZeroUsize,
+    /// How a client proves that it may use the relay.
+    pub auth: Auth,
+    /// Which web pages may use the relay.
+    pub allowed_origins: Origins,
+    /// Present: `wss` is served. Absent: `ws`.
+    pub tls: Option<TlsIdentity>,
+}
+
+/// How a client proves that it may use the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// With one of the configured keys.
+    Keys,
+    /// It does not: its key goes on to the one upstream, which judges.
+    Passthrough,
+    /// Not at all. Only on loopback.
+    None,
+}
+
+/// Which `Origin` headers are let in. A request without one is not asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Every origin.
+    Any,
+    /// These, in lower case, such as `https://app.example.com`. Empty: none.
+    Only(Vec<String>),
+}
+
+impl Origins {
+    /// Whether a page of this origin may use the relay. Letter case does not matter.
+    pub fn allow(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(origins) => origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
+        }
+    }
+}
+
+/// The certificate chain the client listener shows, and its private key.
+#[derive(Debug)]
+pub struct TlsIdentity {
+    /// The chain, leaf first. Not empty.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// The leaf's private key. That it fits the leaf is found out by the TLS stack.
+    pub key: PrivateKeyDer<'static>,
+    /// Where the chain was read; absolute.
+    pub cert_file: PathBuf,
+    /// Where the key was read; absolute.
+    pub key_file: PathBuf,
+}
+
+/// `[admin]`: the operator's listener.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// A loopback address: nothing authenticates an operator yet.
+    pub listen: SocketAddr,
+}
+
+/// `[limits]`: sizes and deadlines. No duration is zero, none is longer than a day.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The longest message either peer may send, in bytes.
+    pub max_message_bytes: u64,
+    /// From accept to the end of the client's request head, TLS included.
+    pub handshake_timeout: Duration,
+    /// One attempt at an upstream, from DNS to its 101.
+    pub dial_timeout: Duration,
+    /// All attempts together, first event included. Not shorter than `dial_timeout`.
+    pub admission_timeout: Duration,
+    /// How long a peer may leave bytes untaken.
+    pub write_timeout: Duration,
+    /// A close handshake, waiting for a frame boundary included.
+    pub close_timeout: Duration,
+}
+
+/// `[[keys]]`: one client's key, as its digest.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// What logs and records say. Of `[A-Za-z0-9_.-]`, 1 to 64 characters.
+    pub name: String,
+    /// SHA-256 of the key.
+    pub digest: [u8; 32],
+    /// The models it may ask for; `None`: all.
+    pub models: Option<Vec<String>>,
+    /// The upstreams it may use, by name; `None`: all.
+    pub upstreams: Option<Vec<String>>,
+    /// From this moment on the key is no key.
+    pub expires: Option<SystemTime>,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The shape of a line.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`, which has accepted them.
+    pub level: String,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}

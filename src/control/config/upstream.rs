@@ -1,0 +1,167 @@
+//! What is known of an upstream before it is dialled: where it is, what it speaks, which names it serves. Refuses to know
+//! how it is dialled and how it is doing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use hyper::header::{HeaderName, HeaderValue};
+use rustls_pki_types::CertificateDer;
+
+use super::Secret;
+
+/// `[[upstreams]]`: one provider of the Realtime API.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// What keys, logs and records call it. Of `[A-Za-z0-9_.-]`, 1 to 64 characters.
+    pub name: String,
+    /// What it speaks, with what only that kind has.
+    pub kind: Kind,
+    /// Where it is.
+    pub url: UpstreamUrl,
+    /// The credential that goes to it; it may stand in a header. `None`: with passthrough always, else only with
+    /// [`Kind::Compatible`].
+    pub key: Option<Secret>,
+    /// The names it serves.
+    pub models: Models,
+    /// Lower is tried first.
+    pub priority: i64,
+    /// Whether the client's 101 waits for the upstream's first event. The kind's default has been filled in.
+    pub await_first_event: bool,
+    /// Sent with every upgrade. Every value is marked sensitive: it may be a credential.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers of the client that go on to it.
+    pub forward_headers: Vec<HeaderName>,
+    /// Whether `OpenAI-Beta: realtime=v1` is sent.
+    pub beta_header: bool,
+    /// The authorities trusted instead of the public ones. Not empty if present.
+    pub ca: Option<Vec<CertificateDer<'static>>>,
+    /// Where `ca` was read; absolute.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What an upstream speaks: how its URL and its credential are written.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The provider whose API this is: `?model=`, a bearer token.
+    OpenAi {
+        /// `OpenAI-Organization`.
+        organization: Option<HeaderValue>,
+        /// `OpenAI-Project`.
+        project: Option<HeaderValue>,
+    },
+    /// Azure: its own paths below the URL, an `api-key` header.
+    Azure {
+        /// Present: the older path, with this `api-version`. Needs no escaping in a query.
+        api_version: Option<String>,
+    },
+    /// Whatever else offers the protocol.
+    Compatible {
+        /// The header that carries the key.
+        auth_header: HeaderName,
+        /// What stands before the key; `None`: the key stands alone.
+        auth_scheme: Option<String>,
+        /// Offered in this order; each is a token.
+        subprotocols: Vec<String>,
+    },
+}
+
+impl Kind {
+    /// As the configuration spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::OpenAi { .. } => "openai",
+            Self::Azure { .. } => "azure",
+            Self::Compatible { .. } => "compatible",
+        }
+    }
+}
+
+/// A `ws` or `wss` URL, in the parts that a dial needs. It has neither user nor fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamUrl {
+    /// `wss`.
+    pub secure: bool,
+    /// A DNS name or an IP address; IPv6 without its brackets.
+    pub host: String,
+    /// The default one filled in.
+    pub port: u16,
+    /// Begins with a slash. With [`Kind::Compatible`] it may hold `{model}`. With [`Kind::OpenAi`] and [`Kind::Azure`]
+    /// it has no query; with [`Kind::Azure`] it does not end in a slash, and is empty where the URL has no path.
+    pub path_and_query: String,
+}
+
+impl UpstreamUrl {
+    /// The value of a `Host` header: IPv6 in brackets, the port only where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == default_port(self.secure) { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path_and_query)
+    }
+}
+
+/// The port of a URL that names none.
+pub(super) const fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
+/// The names an upstream serves: what a client asks for, and what the upstream is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Models {
+    named: BTreeMap<String, String>,
+    rest: Rest,
+}
+
+/// What becomes of a name that is not listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rest {
+    /// Not served.
+    Nothing,
+    /// `"*" = "*"`.
+    AsItIs,
+    /// `"*" = "name"`.
+    To(String),
+}
+
+impl Models {
+    /// From pairs of asked and sent; `*` asked is the rest, `*` sent is "as it is", and means that only for the rest.
+    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut named: BTreeMap<_, _> = pairs.into_iter().collect();
+        let rest = match named.remove("*") {
+            None => Rest::Nothing,
+            Some(sent) if sent == "*" => Rest::AsItIs,
+            Some(sent) => Rest::To(sent),
+        };
+        Self { named, rest }
+    }
+
+    /// Every name, sent as it is.
+    pub fn any() -> Self {
+        Self { named: BTreeMap::new(), rest: Rest::AsItIs }
+    }
+
+    /// What to send for the name a client asks for: its own entry if it has one, else what `*` says. `None`: not served.
+    pub fn sent_as<'a>(&'a self, asked: &'a str) -> Option<&'a str> {
+        match (self.named.get(asked), &self.rest) {
+            (Some(sent), _) | (None, Rest::To(sent)) => Some(sent),
+            (None, Rest::AsItIs) => Some(asked),
+            (None, Rest::Nothing) => None,
+        }
+    }
+
+    /// The pairs of [`Models::new`], in order of the asked name, `*` last.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let rest = match &self.rest {
+            Rest::Nothing => None,
+            Rest::AsItIs => Some(("*", "*")),
+            Rest::To(sent) => Some(("*", sent.as_str())),
+        };
+        self.named.iter().map(|(asked, sent)| (asked.as_str(), sent.as_str())).chain(rest)
+    }
+}
