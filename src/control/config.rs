@@ -9,9 +9,24 @@ use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+mod clients;
+mod document;
+mod headers;
+mod kinds;
+mod load;
+mod mistake;
+mod outside;
+mod process;
+mod providers;
 mod secret;
+mod show;
+mod table;
+mod units;
 mod upstream;
+mod url;
 
+pub use load::{Sources, load};
+pub use mistake::{Mistake, Mistakes, Place, Spot};
 pub use secret::Secret;
 pub use upstream::{Kind, Models, Upstream, UpstreamUrl};
 

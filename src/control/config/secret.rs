@@ -1,5 +1,4 @@
-//! A secret, and where it is read from: the text itself, `env:NAME` or `file:PATH`. Refuses to print one, and to know
-//! what it opens.
+//! A text that must not be seen. Refuses to print it, and to know what it opens.
 
 use std::fmt;
 

@@ -1,0 +1,216 @@
+//! Reads `[server]`, `[admin]`, `[limits]` and `[log]`: what concerns the process as a whole. Refuses to know upstreams
+//! and keys.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use hyper::http::uri::Authority;
+use rustls::crypto::aws_lc_rs;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tracing_subscriber::EnvFilter;
+
+use super::document::Value;
+use super::outside::{self, Outside};
+use super::table::{Given, Table};
+use super::units;
+use super::{Admin, Auth, Limits, Log, LogFormat, Origins, Server, TlsIdentity};
+
+/// More threads than any machine has cores are a slip.
+const MOST_WORKERS: usize = 1024;
+
+/// `[server]`, with the spot of `auth`, which other tables must agree with.
+pub(super) fn server(mut table: Table<'_>, outside: &Outside<'_>) -> (Server, Given<Auth>) {
+    let words = [("keys", Auth::Keys), ("passthrough", Auth::Passthrough), ("none", Auth::None)];
+    let absent = Given { value: Auth::Keys, spot: table.spot_of("auth") };
+    let auth = table.word("auth", &words).unwrap_or(absent);
+    let server = Server {
+        listen: listen(&mut table, auth.value),
+        workers: workers(&mut table),
+        auth: auth.value,
+        allowed_origins: origins(&mut table, auth.value),
+        tls: tls(&mut table, outside),
+    };
+    table.finish();
+    (server, auth)
+}
+
+/// `[admin]`. Its address must be another than those of the clients.
+pub(super) fn admin(mut table: Table<'_>, clients: &[SocketAddr]) -> Admin {
+    let absent = Given { value: SocketAddr::from(([127, 0, 0, 1], 9090)), spot: table.spot_of("listen") };
+    let Given { value: listen, spot } = table.parsed("listen", "a string", address).unwrap_or(absent);
+    let same_port = |client: &SocketAddr| client.port() == listen.port() && client.port() != 0;
+    let same_host = |client: &SocketAddr| client.ip() == listen.ip() || client.ip().is_unspecified();
+    if !is_loopback(listen) {
+        table.note(&spot, "not loopback, and nothing authenticates an operator; write 127.0.0.1:9090");
+    } else if clients.iter().any(|client| same_port(client) && same_host(client)) {
+        table.note(&spot, format!("clients are listened to on {listen}; choose another port"));
+    }
+    table.finish();
+    Admin { listen }
+}
+
+/// `[limits]`.
+pub(super) fn limits(mut table: Table<'_>) -> Limits {
+    let max_message_bytes = size(&mut table, "max_message_bytes").unwrap_or(24 << 20);
+    let mut deadline = |key, default| {
+        let given = table.parsed(key, "a duration such as \"30s\"", units::duration);
+        let spot = given.as_ref().map_or_else(|| table.spot_of(key), |given| given.spot.clone());
+        Given { value: given.map_or(Duration::from_secs(default), |given| given.value), spot }
+    };
+    let handshake_timeout = deadline("handshake_timeout", 10).value;
+    let dial = deadline("dial_timeout", 3);
+    let admission = deadline("admission_timeout", 8);
+    let write_timeout = deadline("write_timeout", 30).value;
+    let close_timeout = deadline("close_timeout", 5).value;
+    if admission.value < dial.value {
+        let dial = units::write_duration(dial.value);
+        table.note(
+            &admission.spot,
+            format!("shorter than dial_timeout, one of its attempts; write at least \"{dial}\""),
+        );
+    }
+    table.finish();
+    let (dial_timeout, admission_timeout) = (dial.value, admission.value);
+    Limits { max_message_bytes, handshake_timeout, dial_timeout, admission_timeout, write_timeout, close_timeout }
+}
+
+/// A size, or a number of bytes.
+fn size(table: &mut Table<'_>, key: &'static str) -> Option<u64> {
+    let given = table.take(key, "a size such as \"24MiB\"", |value| match value {
+        Value::Text(text) => Ok(text),
+        Value::Integer(Some(bytes)) => Ok(bytes.to_string()),
+        other => Err(other),
+    })?;
+    units::size(&given.value).map_err(|what| table.note(&given.spot, what)).ok()
+}
+
+/// `[log]`.
+pub(super) fn log(mut table: Table<'_>) -> Log {
+    let format = table.word("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    let level = table.parsed("level", "a string", directives);
+    table.finish();
+    Log {
+        format: format.map_or(LogFormat::Text, |format| format.value),
+        level: level.map_or_else(|| "info".into(), |level| level.value),
+    }
+}
+
+fn listen(table: &mut Table<'_>, auth: Auth) -> Vec<SocketAddr> {
+    let Some(texts) = table.texts("listen") else { return vec![SocketAddr::from(([127, 0, 0, 1], 8080))] };
+    if texts.value.is_empty() {
+        table.note(&texts.spot, "empty; write at least one address, [\"127.0.0.1:8080\"]");
+    }
+    let mut addresses = Vec::new();
+    for Given { value, spot } in texts.value {
+        match address(&value) {
+            Err(what) => table.note(&spot, what),
+            Ok(address) if auth == Auth::None && !is_loopback(address) => {
+                table.note(
+                    &spot,
+                    "not loopback, and auth = \"none\" lets everyone in; write 127.0.0.1, or auth = \"keys\"",
+                );
+            }
+            Ok(address) if address.port() != 0 && addresses.contains(&address) => {
+                table.note(&spot, "listed twice; leave one out");
+            }
+            Ok(address) => addresses.push(address),
+        }
+    }
+    addresses
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an IP address with a port; write one such as 127.0.0.1:8080"))
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn workers(table: &mut Table<'_>) -> NonZeroUsize {
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let Some(Given { value, spot }) = table.integer("workers") else { return cores() };
+    match usize::try_from(value) {
+        Ok(count) if count <= MOST_WORKERS => NonZeroUsize::new(count).unwrap_or_else(cores),
+        _ => {
+            table.note(&spot, format!("not from 0 to {MOST_WORKERS}; 0 is one thread a core"));
+            cores()
+        }
+    }
+}
+
+fn origins(table: &mut Table<'_>, auth: Auth) -> Origins {
+    let Some(texts) = table.texts("allowed_origins") else {
+        // Without a key to show, any web page on this machine could spend the relay's.
+        return if auth == Auth::None { Origins::Only(Vec::new()) } else { Origins::Any };
+    };
+    if texts.value.len() == 1 && texts.value[0].value == "*" {
+        return Origins::Any;
+    }
+    let parse = |Given { value, spot }: Given<String>| origin(&value).map_err(|what| table.note(&spot, what)).ok();
+    Origins::Only(texts.value.into_iter().filter_map(parse).collect())
+}
+
+/// `scheme://host[:port]`, as browsers send it, in lower case.
+fn origin(text: &str) -> Result<String, String> {
+    let wrong = || format!("`{text}` is not an origin; write one such as \"https://app.example.com\", without a path");
+    if text == "*" {
+        return Err("`*` is every origin, and stands alone: write [\"*\"]".into());
+    }
+    let (scheme, authority) = text.split_once("://").ok_or_else(wrong)?;
+    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let parsed: Authority = authority.parse().map_err(|_| wrong())?;
+    let port_fits = parsed.as_str().len() == parsed.host().len() || parsed.port_u16().is_some();
+    if scheme.is_empty() || !scheme.bytes().all(is_scheme) || authority.contains(['@', '*']) || !port_fits {
+        return Err(wrong());
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+fn tls(table: &mut Table<'_>, outside: &Outside<'_>) -> Option<TlsIdentity> {
+    let path = |text: &str| outside.path(text);
+    let pair = (table.has("tls_cert"), table.has("tls_key"));
+    let cert = table.parsed("tls_cert", "a string", path);
+    let key = table.parsed("tls_key", "a string", path);
+    let lonely = match pair {
+        (true, false) => cert.as_ref().map(|cert| (&cert.spot, "tls_key")),
+        (false, true) => key.as_ref().map(|key| (&key.spot, "tls_cert")),
+        _ => None,
+    };
+    if let Some((spot, other)) = lonely {
+        table.note(spot, format!("without {other}; write both to serve wss, or neither"));
+    }
+    let (cert, key) = (cert?, key?);
+    let certificates = outside::certificates(&cert.value).map_err(|what| table.note(&cert.spot, what)).ok();
+    let private = outside::private_key(&key.value).map_err(|what| table.note(&key.spot, what)).ok();
+    let (certificates, private) = (certificates?, private?);
+    identity(certificates, private, &cert.value, key.value).map_err(|what| table.note(&key.spot, what)).ok()
+}
+
+fn identity(
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    cert_file: &Path,
+    key_file: PathBuf,
+) -> Result<TlsIdentity, String> {
+    CertifiedKey::from_der(certificates.clone(), key.clone_key(), &aws_lc_rs::default_provider())
+        .map_err(|error| format!("does not open {}: {error}", cert_file.display()))?;
+    Ok(TlsIdentity { certificates, key, cert_file: cert_file.into(), key_file })
+}
+
+/// What `EnvFilter` takes. It also takes a misspelt level, as the name of a module; nobody means that.
+fn directives(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let hint = "write one of off, error, warn, info, debug, trace, or directives such as \"info,realtime_relay=debug\"";
+    let level = |part: &str| LEVELS.contains(&part.to_ascii_lowercase().as_str());
+    let bare = text.split(',').find(|part| !part.contains(['=', '[', ':']) && !level(part.trim()));
+    if let Some(bare) = bare {
+        return Err(format!("`{bare}` is not a level; {hint}"));
+    }
+    EnvFilter::try_new(text).map_err(|error| format!("{error}; {hint}"))?;
+    Ok(text.to_owned())
+}

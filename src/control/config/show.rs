@@ -1,0 +1,172 @@
+//! Writes a [`Config`] as TOML that loads again: defaults filled in, secrets as `***`. Refuses to read anything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Auth, Config, Key, Kind, LogFormat, Origins, Upstream, units};
+use crate::control::keys;
+
+/// What stands for a secret.
+const MASK: &str = "***";
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&toml::to_string(&Shown::of(self)).map_err(|_| fmt::Error)?)
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    server: ShownServer,
+    admin: BTreeMap<&'static str, String>,
+    limits: ShownLimits,
+    log: BTreeMap<&'static str, String>,
+    upstreams: Vec<ShownUpstream>,
+    keys: Vec<ShownKey>,
+}
+
+#[derive(Serialize)]
+struct ShownServer {
+    listen: Vec<String>,
+    workers: usize,
+    auth: &'static str,
+    allowed_origins: Vec<String>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownLimits {
+    max_message_bytes: String,
+    handshake_timeout: String,
+    dial_timeout: String,
+    admission_timeout: String,
+    write_timeout: String,
+    close_timeout: String,
+}
+
+#[derive(Default, Serialize)]
+struct ShownUpstream {
+    name: String,
+    kind: &'static str,
+    url: String,
+    key: Option<&'static str>,
+    priority: i64,
+    await_first_event: bool,
+    organization: Option<String>,
+    project: Option<String>,
+    api_version: Option<String>,
+    auth_header: Option<String>,
+    auth_scheme: Option<String>,
+    subprotocols: Option<Vec<String>>,
+    beta_header: bool,
+    forward_headers: Vec<String>,
+    ca_file: Option<String>,
+    models: BTreeMap<String, String>,
+    headers: BTreeMap<String, &'static str>,
+}
+
+#[derive(Serialize)]
+struct ShownKey {
+    name: String,
+    sha256: String,
+    models: Option<Vec<String>>,
+    upstreams: Option<Vec<String>>,
+    expires: Option<String>,
+}
+
+impl Shown {
+    fn of(config: &Config) -> Self {
+        let format = match config.log.format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        Self {
+            server: server(config),
+            admin: BTreeMap::from([("listen", config.admin.listen.to_string())]),
+            limits: limits(config),
+            log: BTreeMap::from([("format", format.to_owned()), ("level", config.log.level.clone())]),
+            upstreams: config.upstreams.iter().map(upstream).collect(),
+            keys: config.keys.iter().map(key).collect(),
+        }
+    }
+}
+
+fn server(config: &Config) -> ShownServer {
+    let server = &config.server;
+    ShownServer {
+        listen: server.listen.iter().map(ToString::to_string).collect(),
+        workers: server.workers.get(),
+        auth: match server.auth {
+            Auth::Keys => "keys",
+            Auth::Passthrough => "passthrough",
+            Auth::None => "none",
+        },
+        allowed_origins: match &server.allowed_origins {
+            Origins::Any => vec!["*".to_owned()],
+            Origins::Only(origins) => origins.clone(),
+        },
+        tls_cert: server.tls.as_ref().map(|tls| tls.cert_file.display().to_string()),
+        tls_key: server.tls.as_ref().map(|tls| tls.key_file.display().to_string()),
+    }
+}
+
+fn limits(config: &Config) -> ShownLimits {
+    let limits = &config.limits;
+    ShownLimits {
+        max_message_bytes: units::write_size(limits.max_message_bytes),
+        handshake_timeout: units::write_duration(limits.handshake_timeout),
+        dial_timeout: units::write_duration(limits.dial_timeout),
+        admission_timeout: units::write_duration(limits.admission_timeout),
+        write_timeout: units::write_duration(limits.write_timeout),
+        close_timeout: units::write_duration(limits.close_timeout),
+    }
+}
+
+fn upstream(upstream: &Upstream) -> ShownUpstream {
+    let mut shown = ShownUpstream {
+        name: upstream.name.clone(),
+        kind: upstream.kind.name(),
+        url: upstream.url.to_string(),
+        key: upstream.key.as_ref().map(|_| MASK),
+        models: upstream.models.pairs().map(|(asked, sent)| (asked.to_owned(), sent.to_owned())).collect(),
+        priority: upstream.priority,
+        await_first_event: upstream.await_first_event,
+        beta_header: upstream.beta_header,
+        // Every value may be a credential, so none is shown.
+        headers: upstream.headers.iter().map(|(name, _)| (name.to_string(), MASK)).collect(),
+        forward_headers: upstream.forward_headers.iter().map(ToString::to_string).collect(),
+        ca_file: upstream.ca_file.as_ref().map(|path| path.display().to_string()),
+        ..ShownUpstream::default()
+    };
+    match &upstream.kind {
+        Kind::OpenAi { organization, project } => {
+            shown.organization = organization.as_ref().map(text_of);
+            shown.project = project.as_ref().map(text_of);
+        }
+        Kind::Azure { api_version } => shown.api_version.clone_from(api_version),
+        Kind::Compatible { auth_header, auth_scheme, subprotocols } => {
+            shown.auth_header = Some(auth_header.to_string());
+            shown.auth_scheme = Some(auth_scheme.clone().unwrap_or_default());
+            shown.subprotocols = Some(subprotocols.clone());
+        }
+    }
+    shown
+}
+
+fn text_of(value: &hyper::header::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned() // it was made from a string
+}
+
+/// A digest is what a file is meant to hold, and tells which key it is: it is shown.
+fn key(key: &Key) -> ShownKey {
+    ShownKey {
+        name: key.name.clone(),
+        sha256: keys::to_hex(&key.digest),
+        models: key.models.clone(),
+        upstreams: key.upstreams.clone(),
+        expires: key.expires.map(units::write_moment),
+    }
+}
