@@ -1,1 +1,4 @@
 //! One file a command of the binary.
+
+pub mod check;
+pub mod hash_key;
