@@ -1,0 +1,194 @@
+//! The document as a whole: what is told, what is filled in, what overrides it, how it is printed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use realtime_relay::control::config::{Auth, LogFormat, Origins, Sources, load};
+use realtime_relay::control::keys::digest;
+
+use crate::setup::{KEY, Setup, UPSTREAM, assert_told, identity};
+
+#[test]
+fn names_every_mistake_at_once_with_its_place() {
+    let setup = Setup::file(
+        r#"[server]
+listen = ["localhost:8080", 7]
+  auht = "keys"
+[limits]
+write_timeout = "0s"
+dial_timeout = 3
+max_message_bytes = "24MB"
+[[upstreams]]
+name = "a b"
+kind = "opnai"
+[[keys]]
+name = "acme"
+sha256 = "abc"
+upstreams = ["nowhere"]
+[metering]
+ledger = "usage.db"
+"#,
+    );
+    assert_told(
+        &setup.told(),
+        &[
+            "relay.toml:2:11: server.listen[0]: `localhost:8080` is not an IP address",
+            "relay.toml:2:29: server.listen[1]: expected a string, found an integer",
+            "relay.toml:3:3: server.auht: unknown key; did you mean `auth`?",
+            "relay.toml:5:17: limits.write_timeout: a deadline of zero",
+            "relay.toml:6:16: limits.dial_timeout: expected a duration such as \"30s\", found an integer",
+            "relay.toml:7:21: limits.max_message_bytes: `24MB` is not a size",
+            "relay.toml:8:1: upstreams[0].url: missing",
+            "relay.toml:9:8: upstreams[0].name: not a name",
+            "relay.toml:10:8: upstreams[0].kind: unknown value `opnai`; did you mean `openai`?",
+            "relay.toml:13:10: keys[0].sha256: not a SHA-256",
+            "relay.toml:14:14: keys[0].upstreams[0]: no upstream is named `nowhere`",
+            "relay.toml:15:2: metering: unknown key; known here: server",
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_place_and_the_rest_is_still_read() {
+    let setup = Setup::file(&format!("[server]\nauth = \nworkers = -1\n{UPSTREAM}{KEY}"));
+    assert_told(&setup.told(), &["relay.toml:2:8: not TOML: ", "relay.toml:3:11: server.workers: not from 0"]);
+}
+
+#[test]
+fn an_unknown_key_is_told_with_the_nearest_known_one() {
+    let setup = Setup::file(&format!("[server]\nlisen = []\n{UPSTREAM}header = {{}}\n{KEY}"));
+    assert_told(&setup.told(), &["server.lisen: unknown key; did you mean `listen`?", "did you mean `headers`?"]);
+}
+
+#[test]
+fn a_key_of_a_feature_that_is_not_there_yet_is_unknown() {
+    let setup =
+        Setup::file(&format!("[limits]\nmax_links = 50000\n[server]\nreuse_port = false\n{UPSTREAM}warm = 4\n{KEY}"));
+    assert_told(
+        &setup.told(),
+        &["limits.max_links: unknown key", "server.reuse_port: unknown", "upstreams[0].warm: unknown"],
+    );
+}
+
+#[test]
+fn a_missing_file_is_told() {
+    let file = Some(PathBuf::from("no-such-folder/relay.toml"));
+    let told = load(&Sources { file, ..Sources::default() }).map(|_| ()).unwrap_err().to_string();
+    assert_told(&told, &["no-such-folder/relay.toml: cannot be read: No such file"]);
+}
+
+#[test]
+fn without_a_file_one_person_on_one_machine_is_served() {
+    let env = HashMap::from([("OPENAI_API_KEY".to_owned(), "sk-1".to_owned())]);
+    let config = load(&Sources { file: None, env }).unwrap();
+    assert_eq!(config.server.auth, Auth::None);
+    assert_eq!(config.server.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.server.allowed_origins, Origins::Only(vec![]), "no web page may spend the key");
+    assert_eq!(config.admin.listen, "127.0.0.1:9090".parse().unwrap());
+    let [upstream] = &config.upstreams[..] else { panic!("one upstream") };
+    assert_eq!((upstream.name.as_str(), upstream.kind.name()), ("openai", "openai"));
+    assert_eq!(upstream.url.to_string(), "wss://api.openai.com/v1/realtime");
+    assert_eq!(upstream.key.as_ref().unwrap().expose(), "sk-1");
+    assert_eq!(upstream.models.sent_as("gpt-realtime"), Some("gpt-realtime"));
+    assert!(upstream.await_first_event);
+}
+
+#[test]
+fn the_built_in_defaults_name_the_variable_they_need() {
+    let told = load(&Sources::default()).map(|_| ()).unwrap_err().to_string();
+    assert_told(&told, &["upstreams[0].key: the environment variable OPENAI_API_KEY is not set"]);
+    assert!(told.starts_with("built-in defaults"), "{told}");
+}
+
+#[test]
+fn what_a_file_leaves_out_has_its_default() {
+    let config = Setup::file(&format!("{UPSTREAM}{KEY}")).config();
+    assert_eq!((config.server.auth, config.server.allowed_origins), (Auth::Keys, Origins::Any));
+    assert_eq!(config.server.workers, std::thread::available_parallelism().unwrap());
+    assert!(config.server.tls.is_none());
+    let limits = config.limits;
+    assert_eq!(limits.max_message_bytes, 24 * 1024 * 1024);
+    let timeouts = [limits.handshake_timeout, limits.dial_timeout, limits.admission_timeout, limits.write_timeout];
+    assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [10, 3, 8, 30]);
+    assert_eq!(limits.close_timeout, Duration::from_secs(5));
+    assert_eq!((config.log.format, config.log.level.as_str()), (LogFormat::Text, "info"));
+    assert_eq!(config.upstreams[0].forward_headers, ["openai-safety-identifier"]);
+    assert_eq!(config.keys[0].digest, digest("client-key"));
+}
+
+#[test]
+fn environment_overrides_a_single_value() {
+    let file = format!("[server]\nauth = \"keys\"\nworkers = 1\n[limits]\ndial_timeout = \"1s\"\n{UPSTREAM}{KEY}");
+    let config = Setup::file(&file)
+        .env("RELAY_SERVER__WORKERS", "3")
+        .env("RELAY_SERVER__LISTEN", "[\"[::1]:0\", \"127.0.0.1:0\"]")
+        .env("RELAY_LIMITS__DIAL_TIMEOUT", "2s")
+        .env("RELAY_LOG__FORMAT", "\"json\"")
+        .env("RELAY_TOKEN", "no table in it")
+        .env("RELAY_UPSTREAMS__NAME", "not a table of these")
+        .config();
+    assert_eq!(config.server.workers.get(), 3);
+    assert_eq!(config.server.auth, Auth::Keys);
+    assert_eq!(config.server.listen.len(), 2);
+    assert_eq!(config.limits.dial_timeout, Duration::from_secs(2));
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn a_mistake_in_a_variable_names_the_variable() {
+    let setup = Setup::file(&format!("{UPSTREAM}{KEY}"))
+        .env("RELAY_SERVER__AUHT", "keys")
+        .env("RELAY_LIMITS__WRITE_TIMEOUT", "soon")
+        .env("RELAY_LOG__LEVEL", "7");
+    assert_told(
+        &setup.told(),
+        &[
+            "RELAY_SERVER__AUHT: server.auht: unknown key; did you mean `auth`?",
+            "RELAY_LIMITS__WRITE_TIMEOUT: limits.write_timeout: `soon` is not a duration",
+            "RELAY_LOG__LEVEL: log.level: expected a string, found an integer",
+        ],
+    );
+}
+
+#[test]
+fn what_is_printed_loads_again() {
+    let (cert, key) = identity();
+    let text = format!(
+        "[server]\nlisten = [\"[::]:0\"]\nworkers = 2\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n\
+         allowed_origins = [\"https://a.b\"]\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n[log]\nformat = \"json\"\n\
+         {UPSTREAM}organization = \"o\"\nmodels = {{ voice = {{ to = \"d\" }}, \"*\" = \"*\" }}\nheaders = {{ X-A = \"1\" }}\n\
+         [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"k\"\napi_version = \"v1\"\n\
+         [[upstreams]]\nname = \"c\"\nkind = \"compatible\"\nurl = \"ws://[::1]:1/{{model}}\"\nauth_scheme = \"\"\nca_file = \"cert.pem\"\n\
+         {KEY}models = [\"voice\"]\nexpires = 2027-01-01T00:00:00.5Z\n[[keys]]\nname = \"two\"\nkey = \"other\"\n"
+    );
+    let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key);
+    let printed = config.config().to_string();
+    fs::write(config.path(), &printed).unwrap();
+    assert_eq!(config.config().to_string(), printed);
+    for line in ["close_timeout = \"1m30s\"", "auth = \"keys\"", "workers = 2", "\"*\" = \"*\"", "voice = \"d\""] {
+        assert!(printed.contains(line), "missing {line:?} in:\n{printed}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever stands there, it is judged and not stumbled over.
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,24}", path in "[wsh]{2,5}://[a-z@:0-9\\[\\]{}%?#/.]{0,20}") {
+        let quoted = toml::Value::String(text.clone());
+        let setup = |lines: String| load_quietly(&Setup::file(&lines));
+        setup(text.clone());
+        setup(format!("[server]\nlisten = [{quoted}]\nallowed_origins = [{quoted}, \"{path}\"]\n[log]\nlevel = {quoted}\n"));
+        setup(format!("[limits]\ndial_timeout = {quoted}\nmax_message_bytes = {quoted}\n[[keys]]\nexpires = {quoted}\nsha256 = {quoted}\n"));
+        for kind in ["openai", "azure", "compatible"] {
+            setup(format!("[[upstreams]]\nkind = \"{kind}\"\nurl = \"{path}\"\nname = {quoted}\nheaders = {{ {quoted} = {quoted} }}\n"));
+        }
+    }
+}
+
+fn load_quietly(setup: &Setup) {
+    if let Err(mistakes) = setup.load() {
+        assert!(mistakes.iter().count() > 0);
+    }
+}

@@ -1,0 +1,73 @@
+//! `[[keys]]`, and secrets of all kinds.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use realtime_relay::control::keys::digest;
+
+use crate::setup::{KEY, Setup, UPSTREAM, assert_told};
+
+#[test]
+fn a_key_opens_what_is_there() {
+    let models = "models = { voice = \"d\" }\n";
+    let key =
+        "sha256 = \"00\"\nkey = \"k\"\nmodels = [\"voice\", \"*\", \"gpt\"]\nupstreams = []\nexpires = \"tomorrow\"\n";
+    let told = Setup::file(&format!("{UPSTREAM}{models}[[keys]]\nname = \"k\"\n{key}")).told();
+    let served =
+        ["models[0]: no upstream of this key", "models[1]: not the name", "models[2]: no upstream of this key"];
+    let rest = ["sha256: not a SHA-256", "sha256: stands beside `key`", "upstreams: empty", "expires: not a moment"];
+    assert_told(&told, &[&served[..], &rest[..]].concat());
+    assert_told(&told_of_key(""), &["keys[0].sha256: missing"]);
+}
+
+#[test]
+fn names_and_keys_are_nobody_elses() {
+    let told = Setup::file(&format!("{UPSTREAM}{UPSTREAM}{KEY}{KEY}")).told();
+    let at = "upstreams[1].name: `openai` is already the name at relay.toml:3:8";
+    assert_told(&told, &[at, "keys[1].name: `acme` is already", "keys[1].key: the same key as at"]);
+}
+
+#[test]
+fn an_expiry_is_a_string_or_a_toml_moment() {
+    for expires in ["\"2027-01-01T00:00:00Z\"", "2027-01-01T00:00:00Z", "2027-01-01 02:00:00+02:00"] {
+        let config = Setup::file(&format!("{UPSTREAM}{KEY}expires = {expires}\n")).config();
+        assert_eq!(config.keys[0].expires, Some(UNIX_EPOCH + Duration::from_hours(499_656)), "{expires}");
+    }
+    assert_told(&told_of_key("key = \"k\"\nexpires = 2027-01-01\n"), &["expires: needs a date, a time and an offset"]);
+}
+
+#[test]
+fn a_secret_is_read_from_a_variable_or_from_a_file_beside_the_configuration() {
+    let text = format!("{UPSTREAM}{KEY}").replace("client-key", "env:ACME").replace("sk-literal", "file:openai.key");
+    let config = Setup::file(&text).with("openai.key", "sk-file\n").env("ACME", "acme-key").config();
+    assert_eq!(config.upstreams[0].key.as_ref().unwrap().expose(), "sk-file");
+    assert_eq!(config.keys[0].digest, digest("acme-key"));
+    let told = Setup::file(&text).told();
+    assert_told(
+        &told,
+        &["upstreams[0].key: cannot read openai.key", "keys[0].key: the environment variable ACME is not set"],
+    );
+}
+
+#[test]
+fn a_secret_prints_nothing() {
+    let headers = "headers = { X-Second-Key = \"env:SECOND\" }\n";
+    let config = Setup::file(&format!("{UPSTREAM}{headers}{KEY}")).env("SECOND", "second-secret").config();
+    for printed in [format!("{config:?}"), config.to_string()] {
+        for secret in ["sk-literal", "client-key", "second-secret"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+    assert!(config.to_string().contains("key = \"***\""));
+}
+
+#[test]
+fn a_secret_is_not_quoted_by_the_mistake_it_makes() {
+    let text = format!("{UPSTREAM}{KEY}").replace("sk-literal", "sk\\nliteral").replace("client-key\"", "client-key");
+    let told = Setup::file(&text).told();
+    assert!(!told.contains("literal") && !told.contains("client-key"), "{told}");
+}
+
+/// What is told about one key with these lines in it.
+fn told_of_key(lines: &str) -> String {
+    Setup::file(&format!("{UPSTREAM}[[keys]]\nname = \"k\"\n{lines}")).told()
+}

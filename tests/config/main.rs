@@ -1,0 +1,7 @@
+//! What a configuration may say, and what is said about one that is wrong.
+
+mod document;
+mod keys;
+mod process;
+mod setup;
+mod upstreams;

@@ -1,0 +1,86 @@
+//! `[server]`, `[admin]`, `[limits]` and `[log]`.
+
+use realtime_relay::control::config::Origins;
+
+use crate::setup::{KEY, Setup, UPSTREAM, assert_told, identity};
+
+#[test]
+fn auth_none_listens_on_loopback_only() {
+    let file = format!("[server]\nauth = \"none\"\nlisten = [\"127.0.0.1:0\", \"[::1]:0\", \"0.0.0.0:0\"]\n{UPSTREAM}");
+    assert_told(&Setup::file(&file).told(), &["server.listen[2]: not loopback"]);
+}
+
+#[test]
+fn auth_keys_needs_a_key() {
+    assert_told(&Setup::file(UPSTREAM).told(), &["relay.toml: server.auth: \"keys\" lets nobody in"]);
+}
+
+#[test]
+fn auth_passthrough_takes_one_upstream_without_key_and_no_keys() {
+    let server = "[server]\nauth = \"passthrough\"\n";
+    let keyless = UPSTREAM.replace("key = \"sk-literal\"\n", "");
+    let config = Setup::file(&format!("{server}{keyless}")).config();
+    assert!(config.upstreams[0].key.is_none());
+    let second = keyless.replace("\"openai\"\nkind", "\"second\"\nkind");
+    assert_told(
+        &Setup::file(&format!("{server}{UPSTREAM}{second}{KEY}")).told(),
+        &[
+            "2:8: server.auth: \"passthrough\" looks at no",
+            "exactly one upstream",
+            "upstreams[0].key: auth = \"passthrough\"",
+        ],
+    );
+}
+
+#[test]
+fn limits_and_listeners_agree_with_each_other() {
+    let file = "[limits]\ndial_timeout = \"9s\"\n[server]\nlisten = [\"0.0.0.0:9090\", \"0.0.0.0:9090\"]\n";
+    let told = Setup::file(&format!("{file}{UPSTREAM}{KEY}")).told();
+    assert_told(
+        &told,
+        &["limits.admission_timeout: shorter than dial_timeout", "listed twice", "admin.listen: clients"],
+    );
+    let told = Setup::file(&format!("[admin]\nlisten = \"0.0.0.0:9090\"\n{UPSTREAM}{KEY}")).told();
+    assert_told(&told, &["admin.listen: not loopback"]);
+}
+
+#[test]
+fn a_level_is_a_level_or_directives() {
+    for (level, fine) in [
+        ("debug", true),
+        ("info,realtime_relay=debug", true),
+        ("inof", false),
+        ("", false),
+        ("realtime_relay=loud", false),
+    ] {
+        let setup = Setup::file(&format!("[log]\nlevel = \"{level}\"\n{UPSTREAM}{KEY}"));
+        assert_eq!(setup.load().is_ok(), fine, "{level}");
+    }
+}
+
+#[test]
+fn an_origin_is_what_a_browser_sends() {
+    let setup = |list: &str| Setup::file(&format!("[server]\nallowed_origins = {list}\n{UPSTREAM}{KEY}"));
+    let origins = setup("[\"https://App.example.com\", \"http://localhost:3000\"]").config().server.allowed_origins;
+    assert!(origins.allow("https://app.example.com") && origins.allow("HTTP://LOCALHOST:3000"));
+    assert!(!origins.allow("https://app.example.com:444") && !origins.allow("null"));
+    assert_eq!(setup("[\"*\"]").config().server.allowed_origins, Origins::Any);
+    let told = setup("[\"app.example.com\", \"https://a.b/\", \"*\", \"https://*.a\", \"https://a:x\"]").told();
+    assert_told(&told, &["origins[0]", "origins[1]", "origins[2]: `*` is every", "origins[3]", "origins[4]"]);
+}
+
+#[test]
+fn a_certificate_needs_the_key_that_belongs_to_it() {
+    let (cert, key) = identity();
+    let (_, other) = identity();
+    let text = format!("[server]\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n{UPSTREAM}{KEY}");
+    let tls = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key).config().server.tls.unwrap();
+    assert_eq!(tls.certificates.len(), 1);
+    assert_told(&Setup::file(&text).told(), &["tls_cert: cannot read cert.pem", "tls_key: cannot read key.pem"]);
+    let swapped = Setup::file(&text).with("cert.pem", &key).with("key.pem", &cert);
+    assert_told(&swapped.told(), &["cert.pem holds no certificate", "key.pem holds no private key"]);
+    let strangers = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &other);
+    assert_told(&strangers.told(), &["tls_key: does not open cert.pem"]);
+    let lonely = Setup::file(&text.replace("tls_key = \"key.pem\"\n", "")).with("cert.pem", &cert);
+    assert_told(&lonely.told(), &["tls_cert: without tls_key"]);
+}
