@@ -57,6 +57,22 @@ fn what_is_not_toml_is_told_with_its_place_and_the_rest_is_still_read() {
 }
 
 #[test]
+fn what_stands_behind_a_broken_line_is_not_told_to_be_missing() {
+    let told = Setup::file(&format!("[server\n{UPSTREAM}{KEY}")).told();
+    assert!(told.contains("relay.toml:1:8: not TOML: ") && !told.contains("missing"), "{told}");
+}
+
+#[test]
+fn a_table_in_place_of_an_array_of_tables_is_one_mistake() {
+    let upstream = UPSTREAM.replace("[[upstreams]]", "[upstreams]");
+    assert_told(
+        &Setup::file(&format!("{upstream}{KEY}")).told(),
+        &["upstreams: expected tables, each headed [[upstreams]]"],
+    );
+    assert_told(&Setup::file(&format!("upstreams = []\n{KEY}")).told(), &["upstreams: missing"]);
+}
+
+#[test]
 fn an_unknown_key_is_told_with_the_nearest_known_one() {
     let setup = Setup::file(&format!("[server]\nlisen = []\n{UPSTREAM}header = {{}}\n{KEY}"));
     assert_told(&setup.told(), &["server.lisen: unknown key; did you mean `listen`?", "did you mean `headers`?"]);

@@ -84,9 +84,11 @@ fn read(mut root: Table<'_>, outside: &Outside<'_>) -> Config {
     let limits = process::limits(root.table("limits"));
     let log = process::log(root.table("log"));
     let (upstreams, keys) = (root.tables("upstreams"), root.tables("keys"));
-    agree(&root, &auth, upstreams.len(), keys.len());
-    let providers = providers::read(upstreams, auth.value, outside);
-    let keys = clients::read(keys, &providers, outside);
+    if let (Some(upstreams), Some(keys)) = (&upstreams, &keys) {
+        agree(&root, &auth, upstreams.len(), keys.len());
+    }
+    let providers = providers::read(upstreams.unwrap_or_default(), auth.value, outside);
+    let keys = clients::read(keys.unwrap_or_default(), &providers, outside);
     root.finish();
     Config { server, admin, limits, upstreams: providers.upstreams, keys, log }
 }

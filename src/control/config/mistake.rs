@@ -99,19 +99,31 @@ impl Notes {
     /// `value`, if nothing was noted.
     pub(super) fn settle<T>(self, value: T) -> Result<T, Mistakes> {
         let mut mistakes = self.0.into_inner();
-        // On a line that is not TOML, what was read is the parser's guess: what is wrong with a guess is nobody's mistake.
-        let line = |spot: &Spot| match &spot.place {
-            Place::At(_, line, _) => Some(*line),
-            _ => None,
-        };
-        let whole = |mistake: &Mistake| mistake.spot.path.is_empty();
-        let broken: Vec<_> =
-            mistakes.iter().filter(|mistake| whole(mistake)).filter_map(|mistake| line(&mistake.spot)).collect();
-        mistakes.retain(|mistake| whole(mistake) || line(&mistake.spot).is_none_or(|line| !broken.contains(&line)));
+        drop_guesses(&mut mistakes);
         mistakes.sort();
         mistakes.dedup();
         if mistakes.is_empty() { Ok(value) } else { Err(Mistakes(mistakes)) }
     }
+}
+
+/// Where a text is not TOML, the rest of that line is the parser's guess, and what seems to be missing from the document
+/// may stand right there: what is wrong with a guess is nobody's mistake.
+fn drop_guesses(mistakes: &mut Vec<Mistake>) {
+    let line = |mistake: &Mistake| match &mistake.spot.place {
+        Place::At(_, line, _) => Some(*line),
+        _ => None,
+    };
+    let grammar = |mistake: &Mistake| mistake.spot.path.is_empty();
+    let broken: Vec<_> = mistakes.iter().filter(|mistake| grammar(mistake)).filter_map(line).collect();
+    if broken.is_empty() {
+        return;
+    }
+    mistakes.retain(|mistake| match &mistake.spot.place {
+        _ if grammar(mistake) => true,
+        Place::Document(_) => false,
+        Place::At(_, line, _) => !broken.contains(line),
+        Place::Variable(_) => true,
+    });
 }
 
 /// The one of `known` that was probably meant by `written`.

@@ -24,6 +24,7 @@ struct Shown {
     limits: ShownLimits,
     log: BTreeMap<&'static str, String>,
     upstreams: Vec<ShownUpstream>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     keys: Vec<ShownKey>,
 }
 
@@ -65,6 +66,7 @@ struct ShownUpstream {
     forward_headers: Vec<String>,
     ca_file: Option<String>,
     models: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, &'static str>,
 }
 

@@ -125,13 +125,14 @@ impl<'n> Table<'n> {
         })
     }
 
-    /// `[[key]]`, each with its place.
-    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Table<'n>> {
+    /// `[[key]]`, each with its place. `None`: it is something else.
+    pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Table<'n>>> {
+        let absent = !self.has(key);
         let list = self.take(key, &format!("tables, each headed [[{key}]]"), |value| match value {
             Value::List(list) => Ok(list),
             other => Err(other),
         });
-        let Some(Given { value, spot }) = list else { return Vec::new() };
+        let Some(Given { value, spot }) = list else { return absent.then(Vec::new) };
         let table = |(index, Node { place, value })| {
             let path = format!("{}[{index}]", spot.path);
             match value {
@@ -142,7 +143,7 @@ impl<'n> Table<'n> {
                 }
             }
         };
-        value.into_iter().enumerate().filter_map(table).collect()
+        Some(value.into_iter().enumerate().filter_map(table).collect())
     }
 
     /// Takes a key out. `pick` gives back what it has no use for.
