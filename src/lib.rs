@@ -49,4 +49,5 @@
 
 pub mod commands;
 pub mod control;
+pub mod relay;
 pub mod simulate;

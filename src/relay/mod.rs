@@ -1,0 +1,34 @@
+//! The data plane: what runs once per frame.
+//!
+//! It knows two streams and the rules of RFC 6455 between them. It refuses to know HTTP, TLS, configuration, keys and
+//! logs: limits come in as [`link::Limits`], what it saw goes out through a [`tap::Tap`] and as a [`link::LinkReport`].
+
+pub mod ending;
+pub mod events;
+pub mod inject;
+pub mod link;
+pub mod parting;
+mod pending;
+pub mod scan;
+pub mod stream;
+pub mod tap;
+pub mod verbatim;
+
+/// One of the two peers of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Who connected to us. Its frames are masked.
+    Client,
+    /// Whom we connected to. Its frames are not masked.
+    Upstream,
+}
+
+impl Peer {
+    /// The word for it in logs and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The two small stores of a pump: bytes that may not go on yet, and bytes that the sink has not taken yet.
+//!
+//! It refuses to know what the bytes are.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::scan::MAX_WITHHELD;
+
+/// The front of a frame header or of a control frame, until the rest of it has come.
+#[derive(Debug)]
+pub(super) struct Withheld {
+    bytes: [u8; MAX_WITHHELD],
+    length: u8,
+}
+
+impl Default for Withheld {
+    fn default() -> Self {
+        Self { bytes: [0; MAX_WITHHELD], length: 0 }
+    }
+}
+
+impl Withheld {
+    /// Keeps `bytes`, which [`Scan`](super::scan::Scan) could not judge yet.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        self.bytes[..bytes.len()].copy_from_slice(bytes);
+        self.length = u8::try_from(bytes.len()).unwrap_or_default();
+    }
+
+    /// Copies what is kept to the front of `buffer`, and tells how much it is. It stays kept until the read behind it
+    /// has come.
+    #[inline]
+    pub(super) fn restore(&self, buffer: &mut [u8]) -> usize {
+        let length = usize::from(self.length);
+        buffer[..length].copy_from_slice(&self.bytes[..length]);
+        length
+    }
+
+    #[inline]
+    pub(super) fn forget(&mut self) {
+        self.length = 0;
+    }
+}
+
+/// Bytes that the sink has not taken yet. Empty almost always; owns no memory when it is.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    bytes: Vec<u8>,
+    taken: usize,
+    /// When bytes were first put, or the sink last took some.
+    since: Option<Instant>,
+}
+
+impl Pending {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.bytes.extend_from_slice(bytes);
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Writes until nothing is left (`Ready`) or the sink takes no more.
+    ///
+    /// Cancel safe: what was taken is forgotten at once.
+    pub(super) fn poll_write_to<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+    ) -> Poll<io::Result<()>> {
+        while self.taken < self.bytes.len() {
+            match ready!(Pin::new(&mut *to).poll_write(cx, &self.bytes[self.taken..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                taken => self.taken += taken,
+            }
+            self.since = Some(Instant::now());
+        }
+        *self = Self::default();
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,346 @@
+//! The verbatim pump: one direction of a link, whose bytes are forwarded as they are, from a scratch buffer that all
+//! links of a worker share.
+//!
+//! It refuses to know which of the two directions it is beyond its [`Scan`], and why a link ends. A waiting pump owns
+//! no buffer: what it cannot forward yet is less than a frame header or a control frame, and what its sink has not
+//! taken yet is at most one read.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use fastwebsockets::OpCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::pending::{Pending, Withheld};
+use super::scan::{Scan, Step, Violation};
+use super::tap::Tap;
+
+/// Bytes read at once. It decides the cost per byte of a busy link, and costs an idle one nothing.
+const SCRATCH: usize = 64 << 10;
+
+/// Reads in one poll, after which a busy link lets the others of its worker go on: 512 KiB, some 150 µs of work.
+const READS_PER_POLL: usize = 8;
+
+thread_local! {
+    /// Borrowed only inside a poll, so that all links of a worker can use the same one.
+    static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// One direction of a link.
+#[derive(Debug)]
+pub struct Pump {
+    scan: Scan,
+    mode: Mode,
+    /// Where the bytes that went on stopped, once they have.
+    stopped_at: Boundary,
+    withheld: Withheld,
+    /// Bytes that were read behind the HTTP head, before there was a pump.
+    early: Bytes,
+    pending: Pending,
+    /// Bytes were written since the last flush.
+    unflushed: bool,
+    flow: Rc<Flow>,
+}
+
+/// What becomes of the bytes that the source sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// They go on.
+    Pass,
+    /// They go on until the message under way has ended.
+    PassMessage,
+    /// They are judged and seen by the tap, but do not go on.
+    Discard,
+    /// They are read and thrown away: nothing that follows can be trusted, or is expected.
+    Drain,
+}
+
+/// A place in a stream of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boundary {
+    /// Between two messages: any frame may stand here.
+    Message,
+    /// Between two frames of a message: only a control frame may.
+    Frame,
+    /// Inside a frame: nothing may.
+    Inside,
+}
+
+/// Frames and bytes that one direction has forwarded. Whoever shares the worker may read it at any time.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// Frames of all kinds.
+    pub frames: Cell<u64>,
+    /// Bytes on the wire, frame headers included.
+    pub bytes: Cell<u64>,
+}
+
+/// Why bytes no longer go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// The message that was to be finished has ended.
+    MessageEnded,
+    /// The source sent this close frame (1005: without a code), and it has gone on.
+    Close(u16),
+    /// The source ended (`None`) or failed without a close frame.
+    SourceLost(Option<io::Error>),
+    /// The sink takes no more.
+    SinkLost(io::Error),
+    /// The source broke the rules. What it sent before that has gone on.
+    Violation(Violation),
+}
+
+/// What a source says whose bytes no longer go on.
+#[derive(Debug)]
+pub enum LastWord {
+    /// A close frame (1005: without a code).
+    Close(u16),
+    /// Something that breaks the rules.
+    Violation,
+    /// The end of its stream.
+    End,
+}
+
+impl Pump {
+    /// A pump of what the sender of `scan` sends, beginning with the bytes in `early`. It counts into `flow`.
+    pub fn new(scan: Scan, early: Bytes, flow: Rc<Flow>) -> Self {
+        Self {
+            scan,
+            mode: Mode::Pass,
+            stopped_at: Boundary::Message,
+            withheld: Withheld::default(),
+            early,
+            pending: Pending::default(),
+            unflushed: false,
+            flow,
+        }
+    }
+
+    /// Passes bytes from `from` to `to` until one of them blocks, the worker's other links deserve a turn, or nothing
+    /// more goes on: then use [`poll_discard`](Self::poll_discard) and [`poll_flush`](Self::poll_flush).
+    ///
+    /// Cancel safe: between two polls nothing that was read is held outside the pump.
+    pub fn poll_pass<R, W, T>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W, tap: &mut T) -> Poll<Stop>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+        T: Tap,
+    {
+        for _ in 0..READS_PER_POLL {
+            if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
+                self.leave(Mode::Discard);
+            }
+            if !self.is_passing() {
+                return Poll::Ready(Stop::MessageEnded);
+            }
+            let blocked = match ready!(self.poll_pending(cx, to)) {
+                Err(error) => Poll::Ready(Some(Stop::SinkLost(error))),
+                Ok(()) => self.poll_read(cx, from, |pump, cx, bytes| pump.pass(cx, bytes, to, tap)),
+            };
+            match blocked {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(stop)) => return Poll::Ready(self.stopped(stop)),
+                Poll::Pending => {
+                    return match self.poll_flush(cx, to) {
+                        Poll::Ready(Err(error)) => Poll::Ready(self.stopped(Stop::SinkLost(error))),
+                        _ => Poll::Pending,
+                    };
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads on after the bytes have stopped to go on, and throws away what comes, but shows it to the tap.
+    ///
+    /// Cancel safe.
+    pub fn poll_discard<R, T>(&mut self, cx: &mut Context<'_>, from: &mut R, tap: &mut T) -> Poll<LastWord>
+    where
+        R: AsyncRead + Unpin,
+        T: Tap,
+    {
+        for _ in 0..READS_PER_POLL {
+            let stop = ready!(self.poll_read(cx, from, |pump, _, bytes| pump.walk(bytes, tap).1));
+            match stop {
+                None | Some(Stop::MessageEnded) => {}
+                Some(Stop::Close(code)) => return Poll::Ready(LastWord::Close(code)),
+                Some(Stop::Violation(_)) => return Poll::Ready(LastWord::Violation),
+                Some(Stop::SourceLost(_) | Stop::SinkLost(_)) => return Poll::Ready(LastWord::End),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Hands the sink what it has not taken yet, and flushes it.
+    ///
+    /// Cancel safe.
+    pub fn poll_flush<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
+        ready!(self.poll_pending(cx, to))?;
+        if self.unflushed {
+            ready!(Pin::new(to).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// From now on bytes go on only until the message under way has ended.
+    pub fn finish_message(&mut self) {
+        if self.mode == Mode::Pass {
+            self.mode = Mode::PassMessage;
+        }
+    }
+
+    /// From now on nothing goes on.
+    pub fn cut(&mut self) {
+        if self.is_passing() {
+            self.leave(Mode::Discard);
+        }
+    }
+
+    /// Whether the source's bytes still go on.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.mode, Mode::Pass | Mode::PassMessage)
+    }
+
+    /// Where the sink's stream stands.
+    pub fn boundary(&self) -> Boundary {
+        if !self.is_passing() {
+            return self.stopped_at;
+        }
+        match (self.scan.at_message_boundary(), self.scan.at_frame_boundary()) {
+            (true, _) => Boundary::Message,
+            (false, true) => Boundary::Frame,
+            (false, false) => Boundary::Inside,
+        }
+    }
+
+    /// Puts frames of the relay's own behind what has gone on so far. Where they may stand: [`boundary`](Self::boundary).
+    pub fn inject(&mut self, frames: &[u8]) {
+        self.pending.put(frames);
+    }
+
+    /// Since when the sink has taken nothing of what waits for it; `None` while nothing waits.
+    pub fn stalled_since(&self) -> Option<Instant> {
+        self.pending.since()
+    }
+
+    fn stopped(&mut self, stop: Stop) -> Stop {
+        self.leave(if matches!(stop, Stop::SinkLost(_)) { Mode::Discard } else { Mode::Drain });
+        stop
+    }
+
+    fn leave(&mut self, mode: Mode) {
+        self.stopped_at = self.boundary();
+        self.mode = mode;
+    }
+
+    /// Reads once, and lets `take` have what came, with what was withheld in front. `None`: there may be more.
+    fn poll_read<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        take: impl FnOnce(&mut Self, &mut Context<'_>, &[u8]) -> Option<Stop>,
+    ) -> Poll<Option<Stop>> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            return Poll::Ready(take(self, cx, &early));
+        }
+        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+            let front = self.withheld.restore(scratch);
+            let mut buffer = ReadBuf::new(&mut scratch[front..]);
+            if let Err(error) = ready!(Pin::new(from).poll_read(cx, &mut buffer)) {
+                return Poll::Ready(Some(Stop::SourceLost(Some(error))));
+            }
+            let read = buffer.filled().len();
+            if read == 0 {
+                return Poll::Ready(Some(Stop::SourceLost(None)));
+            }
+            self.withheld.forget();
+            Poll::Ready(take(self, cx, &scratch[..front + read]))
+        })
+    }
+
+    /// Sends on, from where it lies, what of `bytes` may go on.
+    fn pass<W, T>(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: &mut W, tap: &mut T) -> Option<Stop>
+    where
+        W: AsyncWrite + Unpin,
+        T: Tap,
+    {
+        let (passed, stop) = self.walk(bytes, tap);
+        self.flow.bytes.set(self.flow.bytes.get() + passed as u64);
+        match self.write(cx, &bytes[..passed], to) {
+            Ok(()) => stop,
+            Err(error) => stop.or(Some(Stop::SinkLost(error))),
+        }
+    }
+
+    /// Walks the frames in `bytes`; tells how many of the bytes go on, and withholds what cannot be judged yet.
+    fn walk<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> (usize, Option<Stop>) {
+        let (mut at, mut passed, mut frames) = (0, 0, 0);
+        let mut stop = None;
+        while stop.is_none() && self.mode != Mode::Drain {
+            match self.scan.step(&bytes[at..]) {
+                Ok((_, Step::Starved)) => {
+                    self.withheld.keep(&bytes[at..]);
+                    break;
+                }
+                Ok((length, Step::Data(piece))) => {
+                    at += length;
+                    frames += u64::from(piece.frame_begins);
+                    tap.see(&piece);
+                }
+                Ok((length, Step::Control(control))) => {
+                    at += length;
+                    frames += 1;
+                    if control.opcode == OpCode::Close {
+                        stop = Some(Stop::Close(control.close_code()));
+                    }
+                }
+                Err(violation) => stop = Some(Stop::Violation(violation)),
+            }
+            if self.is_passing() {
+                passed = at;
+                self.flow.frames.set(self.flow.frames.get() + std::mem::take(&mut frames));
+                if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
+                    self.leave(Mode::Discard);
+                }
+            }
+        }
+        if stop.is_some() {
+            self.leave(Mode::Drain);
+        }
+        (passed, stop)
+    }
+
+    fn write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, mut bytes: &[u8], to: &mut W) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(taken)) => bytes = &bytes[taken..],
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.pending.put(bytes);
+                    break;
+                }
+            }
+            self.unflushed = true;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn poll_pending<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
+        if self.pending.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.unflushed = true;
+        self.pending.poll_write_to(cx, to)
+    }
+}
