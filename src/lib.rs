@@ -47,7 +47,10 @@
 //! 9. `relay::ending` turns how it ended into a close frame for each leg, with a deadline.
 //! 10. The `relay::link::LinkReport` goes to `control::record`.
 
+pub mod app;
 pub mod commands;
 pub mod control;
+pub mod edge;
 pub mod relay;
 pub mod simulate;
+pub mod worker;

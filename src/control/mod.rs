@@ -2,3 +2,5 @@
 
 pub mod config;
 pub mod keys;
+pub mod link_info;
+pub mod record;

@@ -1,0 +1,89 @@
+//! The only file that knows every other: builds a relay from its configuration, binds, and starts its threads.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::control::config::Config;
+use crate::edge::{Edge, admin, listener};
+use crate::worker::Worker;
+
+/// A relay that runs. Dropped, it stops: its listeners and links are closed.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where clients connect, in the order of the configuration, with the ports that the system chose.
+    pub addresses: Vec<SocketAddr>,
+    /// Where operators connect.
+    pub admin_address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    acceptor: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Binds and starts. When it returns, clients are served.
+    pub fn start(config: Config) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let listeners = config.server.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let admin = bind(config.admin.listen)?;
+        let admin_address = admin.local_addr()?;
+        let workers = (0..config.server.workers.get())
+            .map(|number| {
+                let config = config.clone();
+                Worker::start(number, move || Edge::new(&config).map_err(anyhow::Error::from))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let (stop, stopped) = oneshot::channel();
+        let acceptor = std::thread::Builder::new().name("acceptor".to_owned());
+        let runtime = || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let acceptor = acceptor.spawn(move || match runtime() {
+            Ok(runtime) => accept(&runtime, listeners, admin, workers, stopped),
+            Err(error) => tracing::error!(%error, "the listeners have no runtime"),
+        })?;
+        Ok(Self { addresses, admin_address, stop: Some(stop), acceptor: Some(acceptor) })
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(acceptor) = self.acceptor.take()
+            && acceptor.join().is_err()
+        {
+            tracing::error!("the acceptor panicked");
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn accept(
+    runtime: &LocalRuntime,
+    listeners: Vec<TcpListener>,
+    admin: TcpListener,
+    workers: Vec<Worker>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let workers = std::rc::Rc::new(workers);
+    let serving = async {
+        let mut tasks = JoinSet::new();
+        tasks.spawn_local(admin::serve(tokio::net::TcpListener::from_std(admin)?));
+        for listener in listeners {
+            let (listener, workers) = (tokio::net::TcpListener::from_std(listener)?, workers.clone());
+            tasks.spawn_local(async move { listener::accept(listener, &workers).await });
+        }
+        let _ = stopped.await;
+        std::io::Result::Ok(())
+    };
+    if let Err(error) = runtime.block_on(serving) {
+        tracing::error!(%error, "the listeners failed");
+    }
+}

@@ -1,0 +1,109 @@
+//! What is known of a link while it runs: who, to whom, since when, and what it has said of itself.
+//!
+//! It refuses to know sockets and frames; the counters are the data plane's, shared.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::relay::events::{AudioFormats, Event};
+use crate::relay::link::Traffic;
+
+/// The protocol that a link carries.
+pub const FORMAT: &str = "openai_realtime";
+/// The audio format until the session says otherwise.
+const DEFAULT_AUDIO: Cow<'static, str> = Cow::Borrowed("pcm16");
+
+/// A link's description. Shared on its worker.
+#[derive(Debug)]
+pub struct LinkInfo {
+    /// Its own id, unique over all processes.
+    pub id: Uuid,
+    /// The id of the request that opened it.
+    pub request_id: Box<str>,
+    /// The upstream's id of our request, where it told one.
+    pub upstream_request_id: Option<Box<str>>,
+    /// The name of the client's key.
+    pub key: Rc<str>,
+    /// Who connected.
+    pub client: SocketAddr,
+    /// The upstream's name.
+    pub upstream: Box<str>,
+    /// What the client called the model.
+    pub model_asked: Box<str>,
+    /// What the upstream was sent.
+    pub model_sent: Box<str>,
+    /// When the 101 was answered.
+    pub opened: Instant,
+    /// What the session has said since.
+    pub heard: Heard,
+    /// Frames and bytes so far.
+    pub traffic: Rc<Traffic>,
+}
+
+/// What the upstream's events have told of a link.
+#[derive(Debug)]
+pub struct Heard {
+    input_audio_format: RefCell<Cow<'static, str>>,
+    output_audio_format: RefCell<Cow<'static, str>>,
+    first_response: Cell<Option<Duration>>,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self {
+            input_audio_format: RefCell::new(DEFAULT_AUDIO),
+            output_audio_format: RefCell::new(DEFAULT_AUDIO),
+            first_response: Cell::new(None),
+        }
+    }
+}
+
+impl LinkInfo {
+    /// Takes in what an event says of the link itself.
+    pub fn hear(&self, event: &Event) {
+        match event {
+            Event::Session(AudioFormats { input, output }) => {
+                note(&self.heard.input_audio_format, input.as_deref());
+                note(&self.heard.output_audio_format, output.as_deref());
+            }
+            Event::ResponseCreated { .. } | Event::ResponseDone(_) if self.first_response().is_none() => {
+                self.heard.first_response.set(Some(self.age()));
+            }
+            Event::ResponseCreated { .. } | Event::ResponseDone(_) => {}
+        }
+    }
+
+    /// What the client sends: `pcm16`, `g711_ulaw`, `g711_alaw`, or the upstream's own word.
+    pub fn input_audio_format(&self) -> Cow<'static, str> {
+        self.heard.input_audio_format.borrow().clone()
+    }
+
+    /// What the upstream sends.
+    pub fn output_audio_format(&self) -> Cow<'static, str> {
+        self.heard.output_audio_format.borrow().clone()
+    }
+
+    /// How long after its 101 the first response began; `None` while it is still to come.
+    pub fn first_response(&self) -> Option<Duration> {
+        self.heard.first_response.get()
+    }
+
+    /// Since its 101.
+    pub fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+}
+
+/// Sets a format that was told, where it differs: the default owns no memory.
+fn note(format: &RefCell<Cow<'static, str>>, told: Option<&str>) {
+    if let Some(told) = told
+        && *format.borrow() != told
+    {
+        *format.borrow_mut() = Cow::Owned(told.to_owned());
+    }
+}

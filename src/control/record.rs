@@ -1,0 +1,99 @@
+//! Records: one structured log line for each refusal, each link's beginning and end, and each response's usage.
+//!
+//! It refuses to print a key, a query or a payload: what it is given holds none.
+
+use std::net::SocketAddr;
+
+use hyper::header::HeaderValue;
+
+use super::link_info::{FORMAT, LinkInfo};
+use crate::relay::events::{Event, ResponseDone};
+use crate::relay::link::LinkReport;
+
+/// A request was refused in HTTP.
+pub fn refused(request_id: &HeaderValue, client: SocketAddr, status: u16, code: &str, message: &str) {
+    let request_id = request_id.to_str().unwrap_or_default();
+    tracing::info!(request_id, %client, status, code, message, "refused");
+}
+
+/// An upstream leg did not stand. `detail` may hold addresses: it is for the operator alone.
+pub fn dial_failed(request_id: &HeaderValue, upstream: &str, failure: &str, detail: Option<&str>) {
+    let request_id = request_id.to_str().unwrap_or_default();
+    tracing::warn!(request_id, upstream, failure, detail, "upstream failed");
+}
+
+/// One line about a link, with what is known of it by now.
+macro_rules! link_line {
+    ($message:literal, $info:expr $(, $($field:tt)*)?) => {{
+        let info: &LinkInfo = $info;
+        tracing::info!(
+            link_id = %info.id,
+            request_id = %info.request_id,
+            upstream_request_id = info.upstream_request_id.as_deref(),
+            key = %info.key,
+            client = %info.client,
+            upstream = %info.upstream,
+            model_asked = %info.model_asked,
+            model_sent = %info.model_sent,
+            format = FORMAT,
+            input_audio_format = %info.input_audio_format(),
+            output_audio_format = %info.output_audio_format(),
+            awaits_first_response = info.first_response().is_none(),
+            first_response_ms = info.first_response().map(millis),
+            age_ms = millis(info.age()),
+            frames_up = info.traffic.up.frames.get(),
+            frames_down = info.traffic.down.frames.get(),
+            bytes_up = info.traffic.up.bytes.get(),
+            bytes_down = info.traffic.down.bytes.get(),
+            $($($field)*)?
+            $message
+        )
+    }};
+}
+
+/// A link began.
+pub fn opened(info: &LinkInfo) {
+    link_line!("link opened", info);
+}
+
+/// An event of interest went by.
+pub fn event(info: &LinkInfo, event: Event) {
+    info.hear(&event);
+    if let Event::ResponseDone(done) = event {
+        usage(info, &done);
+    }
+}
+
+/// A link ended.
+pub fn ended(info: &LinkInfo, report: &LinkReport) {
+    link_line!(
+        "link ended",
+        info,
+        ending = report.ending.name(),
+        reason = %report.ending.reason(),
+        client_close = report.client_close,
+        upstream_close = report.upstream_close,
+    );
+}
+
+fn usage(info: &LinkInfo, done: &ResponseDone) {
+    let usage = &done.usage;
+    link_line!(
+        "usage",
+        info,
+        response_id = done.id.as_deref(),
+        status = %done.status,
+        input_text = usage.input.text,
+        input_audio = usage.input.audio,
+        input_image = usage.input.image,
+        cached_text = usage.cached.text,
+        cached_audio = usage.cached.audio,
+        cached_image = usage.cached.image,
+        output_text = usage.output.text,
+        output_audio = usage.output.audio,
+    );
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,49 @@
+//! Where a client's key stands in a request: four places, in the order in which they count.
+//!
+//! It refuses to know whether a key is worth anything, and never shows one.
+
+use hyper::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
+
+use super::handshake;
+use super::query::Query;
+use crate::control::config::Secret;
+
+/// A browser cannot set headers, so its key comes as a subprotocol with this prefix.
+const SUBPROTOCOL_PREFIX: &str = "openai-insecure-api-key.";
+/// RFC 6750 section 2.1. Schemes have no case (RFC 9110 section 11.1).
+const BEARER: &str = "Bearer ";
+
+/// A key that a client presented.
+#[derive(Debug)]
+pub struct Credential(Secret);
+
+impl Credential {
+    /// The first key that a request carries.
+    pub fn of(headers: &HeaderMap, query: &Query) -> Option<Self> {
+        let in_subprotocol = || subprotocols(headers).find_map(|item| item.strip_prefix(SUBPROTOCOL_PREFIX));
+        let header = |name: &str| handshake::only(headers, name).and_then(|value| value.to_str().ok());
+        let in_authorization = || header(AUTHORIZATION.as_str()).and_then(bearer);
+        let found = in_subprotocol().or_else(in_authorization).or_else(|| header("api-key")).or_else(|| query.key());
+        found.map(str::trim).filter(|key| !key.is_empty()).map(|key| Self(Secret::new(key)))
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// The key, to be sent on.
+    pub fn into_secret(self) -> Secret {
+        self.0
+    }
+}
+
+/// The subprotocols that a client offers.
+pub fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    handshake::items(headers, SEC_WEBSOCKET_PROTOCOL)
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, key) = value.split_at_checked(BEARER.len())?;
+    scheme.eq_ignore_ascii_case(BEARER).then_some(key)
+}

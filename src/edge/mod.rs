@@ -1,0 +1,70 @@
+//! The edge: what runs once per link, from the accepted socket to the moment when both legs stand.
+//!
+//! Everything that can refuse a client refuses here, in HTTP. It refuses to know frames beyond the first event of an
+//! upstream, and what becomes of a link once it has begun.
+
+pub mod admin;
+pub mod admit;
+pub mod credential;
+pub mod handshake;
+pub mod listener;
+pub mod query;
+pub mod refusal;
+pub mod service;
+pub mod start;
+pub mod tls;
+pub mod upstream;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::control::config::{Auth, Config, Origins};
+use crate::control::keys::Keys;
+use crate::relay::link;
+
+use tls::Acceptor;
+use upstream::Upstream;
+
+/// What the edge of one worker needs. Built once per worker, so that workers share no lock and no counter.
+#[derive(Debug)]
+pub struct Edge {
+    auth: Auth,
+    origins: Origins,
+    keys: Keys,
+    /// In order of priority.
+    upstreams: Vec<Rc<Upstream>>,
+    tls: Option<Acceptor>,
+    limits: crate::control::config::Limits,
+}
+
+impl Edge {
+    /// The edge that `config` describes. Fails where the TLS stack refuses a certificate, a key or an authority.
+    pub fn new(config: &Config) -> Result<Self, tls::TlsError> {
+        let upstreams = config.upstreams.iter().map(|upstream| Upstream::new(upstream).map(Rc::new));
+        let mut upstreams = upstreams.collect::<Result<Vec<_>, _>>()?;
+        upstreams.sort_by_key(|upstream| upstream.config.priority);
+        Ok(Self {
+            auth: config.server.auth,
+            origins: config.server.allowed_origins.clone(),
+            keys: Keys::new(&config.keys),
+            upstreams,
+            tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
+            limits: config.limits.clone(),
+        })
+    }
+
+    fn link_limits(&self) -> link::Limits {
+        link::Limits {
+            max_message_bytes: self.limits.max_message_bytes,
+            write_timeout: self.limits.write_timeout,
+            close_timeout: self.limits.close_timeout,
+        }
+    }
+}
+
+/// Who connected, and over what.
+#[derive(Debug, Clone, Copy)]
+pub struct Client {
+    /// The address of its end of the connection.
+    pub address: SocketAddr,
+}

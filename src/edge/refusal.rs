@@ -1,0 +1,85 @@
+//! Refusals: an HTTP status, a code, and a body in the shape that clients of the OpenAI API parse.
+//!
+//! It refuses to know why; each check says that in its own words.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+
+/// The header that carries the request id, on every answer.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Why a client does not get its link.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// What programs read: `invalid_api_key`.
+    pub code: &'static str,
+    /// What people read. No key, no internal address.
+    pub message: String,
+    /// Headers that belong to this refusal: `Retry-After`, `Allow`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The upstream's own answer, which stands in for ours.
+    pub body: Option<Bytes>,
+}
+
+impl Refusal {
+    /// A refusal without headers of its own.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), headers: Vec::new(), body: None }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With the upstream's own JSON as the body.
+    #[must_use]
+    pub fn with_body(mut self, body: Bytes) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// The answer. The connection is closed after it.
+    pub fn response(self, request_id: &HeaderValue) -> Response<Full<Bytes>> {
+        let body = self.body.clone().unwrap_or_else(|| self.error_body(request_id));
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(REQUEST_ID, request_id.clone());
+        headers.extend(self.headers);
+        response
+    }
+
+    fn error_body(&self, request_id: &HeaderValue) -> Bytes {
+        let request_id = request_id.to_str().unwrap_or_default();
+        let error = json!({
+            "message": format!("{} (request id: {request_id})", self.message),
+            "type": self.error_type(),
+            "param": Value::Null,
+            "code": self.code,
+        });
+        json!({ "error": error }).to_string().into()
+    }
+
+    fn error_type(&self) -> &'static str {
+        if self.code.starts_with("upstream_") {
+            return "upstream_error";
+        }
+        match self.status {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "permission_error",
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+}

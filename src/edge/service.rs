@@ -1,0 +1,163 @@
+//! One HTTP connection of a client: TLS, one request, and either a link or a refusal that arrives.
+//!
+//! It refuses to know what the checks are, and what a link does.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::admit::admit;
+use super::refusal::{REQUEST_ID, Refusal};
+use super::start::{Begun, switching};
+use super::tls::Conn;
+use super::upstream::dial::{Deadlines, dial};
+use super::{Client, Edge, admin, start};
+use crate::control::config::Auth;
+use crate::control::record;
+use crate::relay::link::Leg;
+use crate::worker::Slot;
+
+/// The largest request head, in bytes.
+const MAX_HEAD: usize = 16 << 10;
+/// How long a refused client's input is read and thrown away. A socket that is closed with unread input resets, and the
+/// answer would be lost with it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves one connection, up to the moment when its link begins as a task of its own.
+///
+/// Not cancel safe: dropped, it closes the connection.
+pub async fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot) {
+    let deadline = Instant::now() + edge.limits.handshake_timeout;
+    let Some(stream) = begin_tls(stream, &edge, deadline).await else { return };
+    let begun = Rc::new(Cell::new(None));
+    let service = Admission { client, edge: edge.clone(), begun: begun.clone() };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(deadline.saturating_duration_since(Instant::now()))
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = (&mut connection).await {
+        tracing::debug!(client = %client.address, %error, "a client's connection ended without a request");
+        return;
+    }
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner();
+    match begun.take() {
+        Some(begun) => {
+            // A copy, so that the few early bytes do not keep hyper's whole buffer alive.
+            let leg = Leg { stream, early: Bytes::copy_from_slice(&parts.read_buf) };
+            start::start(begun, leg, edge.link_limits(), slot);
+        }
+        None => linger(stream).await,
+    }
+}
+
+async fn begin_tls(stream: TcpStream, edge: &Edge, deadline: Instant) -> Option<Conn> {
+    let Some(acceptor) = &edge.tls else { return Some(Conn::Plain(stream)) };
+    match timeout_at(deadline, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a client's TLS handshake failed");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn linger(mut stream: Conn) {
+    let mut scrap = [0; 1024];
+    let until_end = async {
+        // hyper has sent the answer and its end; a client that is polite closes now.
+        stream.shutdown().await.ok();
+        while stream.read(&mut scrap).await.is_ok_and(|read| read > 0) {}
+    };
+    let _ = timeout(LINGER, until_end).await;
+}
+
+/// Answers the requests of one connection. What was decided leaves it in `begun`.
+struct Admission {
+    client: Client,
+    edge: Rc<Edge>,
+    begun: Rc<Cell<Option<Begun>>>,
+}
+
+impl Service<Request<Incoming>> for Admission {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (client, edge, begun) = (self.client, self.edge.clone(), self.begun.clone());
+        Box::pin(async move { Ok(answer(request, client, &edge, &begun).await) })
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    client: Client,
+    edge: &Edge,
+    begun: &Cell<Option<Begun>>,
+) -> Response<Full<Bytes>> {
+    if let Some(response) = admin::probe(&request) {
+        return response;
+    }
+    let (head, _) = request.into_parts();
+    let request_id = request_id(head.headers.get(REQUEST_ID));
+    match open(&head, &request_id, client, edge).await {
+        Ok(opened) => {
+            let response = switching(&opened.admitted);
+            begun.set(Some(opened));
+            response
+        }
+        Err(refusal) => {
+            record::refused(&request_id, client.address, refusal.status.as_u16(), refusal.code, &refusal.message);
+            refusal.response(&request_id)
+        }
+    }
+}
+
+async fn open(
+    head: &hyper::http::request::Parts,
+    request_id: &HeaderValue,
+    client: Client,
+    edge: &Edge,
+) -> Result<Begun, Refusal> {
+    let admitted = admit(edge, head, request_id)?;
+    let deadlines = Deadlines { dial: edge.limits.dial_timeout, all: edge.limits.admission_timeout };
+    let upstream = admitted.upstream.clone();
+    match dial(&upstream, &admitted, deadlines, edge.limits.max_message_bytes).await {
+        Ok(leg) => Ok(Begun { admitted, upstream: leg, client }),
+        Err(failure) => {
+            let source = std::error::Error::source(&failure).map(ToString::to_string);
+            record::dial_failed(request_id, &upstream.config.name, &failure.to_string(), source.as_deref());
+            Err(failure.refusal(&upstream.config.name, edge.auth == Auth::Passthrough))
+        }
+    }
+}
+
+/// The longest `x-request-id` that is taken over.
+const MAX_REQUEST_ID: usize = 128;
+
+/// The client's own request id where it is valid, else a new one.
+fn request_id(theirs: Option<&HeaderValue>) -> HeaderValue {
+    let is_valid =
+        |id: &&HeaderValue| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    theirs.filter(is_valid).cloned().unwrap_or_else(|| {
+        let id = format!("req_{}", uuid::Uuid::new_v4().simple());
+        HeaderValue::try_from(id).expect("hex digits are visible ASCII")
+    })
+}

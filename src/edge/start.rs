@@ -1,0 +1,80 @@
+//! The 101, and the first moment of a link: from here on it is a task of its own, and HTTP is forgotten.
+//!
+//! It refuses to know how the legs came to stand.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use hyper::{Response, StatusCode};
+
+use super::Client;
+use super::admit::Admitted;
+use super::handshake::WEBSOCKET;
+use super::refusal::REQUEST_ID;
+use super::tls::Conn;
+use super::upstream::dial::OpenLeg;
+use crate::control::link_info::LinkInfo;
+use crate::control::record;
+use crate::relay::link::{Leg, Limits, Link, Traffic};
+use crate::relay::tap::EventTap;
+use crate::worker::Slot;
+
+/// A link that begins as soon as the client has its 101.
+#[derive(Debug)]
+pub struct Begun {
+    /// What the client asked for.
+    pub admitted: Admitted,
+    /// The leg that stands.
+    pub upstream: OpenLeg,
+    /// Who asked.
+    pub client: Client,
+}
+
+/// The answer to an admitted client.
+pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, WEBSOCKET);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, admitted.accept.clone());
+    headers.insert(REQUEST_ID, admitted.request_id.clone());
+    if admitted.offers_realtime {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("realtime"));
+    }
+    response
+}
+
+/// Begins the link. `slot` counts it on its worker until it ends.
+pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
+    let Begun { admitted, upstream, client: Client { address } } = begun;
+    let traffic = Rc::new(Traffic::default());
+    let info = Rc::new(LinkInfo {
+        id: uuid::Uuid::new_v4(),
+        request_id: admitted.request_id.to_str().unwrap_or_default().into(),
+        upstream_request_id: upstream.request_id.map(Into::into),
+        key: admitted.key_name,
+        client: address,
+        upstream: admitted.upstream.config.name.as_str().into(),
+        model_asked: admitted.model_asked.into(),
+        model_sent: admitted.model_sent.into(),
+        opened: Instant::now(),
+        heard: Default::default(),
+        traffic: traffic.clone(),
+    });
+    let upstream = Leg { stream: upstream.stream, early: Bytes::copy_from_slice(&upstream.early) };
+    let tap = EventTap::new({
+        let info = info.clone();
+        move |event| record::event(&info, event)
+    });
+    let link = Link::new(client, upstream, tap, limits, traffic);
+    record::opened(&info);
+    tokio::task::spawn_local(async move {
+        let report = link.run(&info.request_id).await;
+        record::ended(&info, &report);
+        drop(slot);
+    });
+}

@@ -1,0 +1,163 @@
+//! The byte streams of both legs, plain or TLS, and how TLS is begun on each.
+//!
+//! It refuses to know what is said over them.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::control::config::TlsIdentity;
+use crate::relay::stream::Stream;
+
+/// Ciphertext that rustls queues for a socket that takes none. Its own default is 64 KiB a leg.
+const QUEUE_LIMIT: usize = 16 << 10;
+
+/// The only protocol spoken: an upgrade needs HTTP/1.1 (RFC 7301 names it).
+const ALPN: &[u8] = b"http/1.1";
+
+/// Why TLS cannot be set up with what the configuration gives.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The certificate and the key of the client listener.
+    #[error("server.tls_cert, server.tls_key: {0}; the key must belong to the first certificate of the file")]
+    Identity(#[source] rustls::Error),
+    /// An upstream's private authority.
+    #[error("upstreams.{upstream}.ca_file: {source}; it must hold certificates of authorities")]
+    Authority {
+        /// The upstream's name.
+        upstream: String,
+        /// What rustls says of it.
+        source: rustls::Error,
+    },
+}
+
+/// A leg's byte stream.
+#[derive(Debug)]
+pub enum Conn {
+    /// TCP alone.
+    Plain(TcpStream),
+    /// TLS over TCP, as server or as client. Boxed: a plain link should not pay for its size.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Begins TLS on the client leg.
+#[derive(Clone)]
+pub struct Acceptor(TlsAcceptor);
+
+/// Begins TLS on the upstream leg.
+#[derive(Clone)]
+pub struct Connector(TlsConnector);
+
+impl Acceptor {
+    /// An acceptor that shows this certificate.
+    pub fn new(identity: &TlsIdentity) -> Result<Self, TlsError> {
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(identity.certificates.clone(), identity.key.clone_key())
+            .map_err(TlsError::Identity)?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        // One ticket is enough to resume, and each costs the handshake.
+        config.send_tls13_tickets = 1;
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Shakes hands with a client.
+    ///
+    /// Not cancel safe: dropped, it closes the connection.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<Conn> {
+        let stream = self.0.accept_with(stream, |tls| tls.set_buffer_limit(Some(QUEUE_LIMIT))).await?;
+        Ok(Conn::Tls(Box::new(stream.into())))
+    }
+}
+
+impl Connector {
+    /// A connector that trusts these authorities, or the public ones. Its sessions resume only if it is kept.
+    pub fn new(upstream: &str, authorities: Option<&[CertificateDer<'static>]>) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        match authorities {
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(authorities) => {
+                for authority in authorities {
+                    roots
+                        .add(authority.clone())
+                        .map_err(|source| TlsError::Authority { upstream: upstream.to_owned(), source })?;
+                }
+            }
+        }
+        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Shakes hands with the server of this name.
+    ///
+    /// Not cancel safe: dropped, it closes the connection.
+    pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<Conn> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let stream = self.0.connect_with(name, stream, |tls| tls.set_buffer_limit(Some(QUEUE_LIMIT))).await?;
+        Ok(Conn::Tls(Box::new(stream.into())))
+    }
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Acceptor")
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Stream for Conn {
+    fn abort(&mut self) {
+        match self {
+            Self::Plain(stream) => stream.abort(),
+            Self::Tls(stream) => stream.get_ref().0.set_zero_linger().unwrap_or_default(),
+        }
+    }
+}
+
+impl AsyncRead for Conn {
+    #[inline]
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Conn {
+    #[inline]
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What went wrong with an upstream, and what the client is told of it.
+//!
+//! It refuses to know how it was found out. A message names the upstream and what happened, never its key or address.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{HeaderValue, RETRY_AFTER};
+use serde_json::{Value, json};
+
+use crate::edge::refusal::Refusal;
+use crate::relay::scan::Violation;
+
+/// Why an upstream leg does not stand.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Its name has no address.
+    #[error("its name could not be resolved")]
+    Dns(#[source] io::Error),
+    /// No connection to any of its addresses.
+    #[error("no connection: {}", .0.kind())]
+    Tcp(#[source] io::Error),
+    /// No TLS with it.
+    #[error("TLS failed: {0}")]
+    Tls(#[source] io::Error),
+    /// Nothing came in time.
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    Timeout(Duration),
+    /// It answered, but neither with a valid 101 nor with another HTTP status.
+    #[error("{0}")]
+    NotHttp(&'static str),
+    /// It answered with another status than 101.
+    #[error("it answered {status}")]
+    Answer {
+        /// The status.
+        status: StatusCode,
+        /// Its `Retry-After`.
+        retry_after: Option<HeaderValue>,
+        /// Its body, where that is JSON.
+        body: Option<Bytes>,
+    },
+    /// It switched protocols, and then said something else than a client can use.
+    #[error(transparent)]
+    FirstEvent(#[from] FirstWord),
+    /// The client's own key cannot stand in a header.
+    #[error("the client's key cannot stand in a header")]
+    UnsendableKey,
+}
+
+/// A first word of an upstream that ends a link before it has begun.
+#[derive(Debug, thiserror::Error)]
+pub enum FirstWord {
+    /// It ended or failed.
+    #[error("it closed the connection before its first event")]
+    Ended,
+    /// It broke RFC 6455.
+    #[error("its first frame is illegal: {0}")]
+    Illegal(#[from] Violation),
+    /// It does not take the credential: close 3000, or the error `invalid_api_key`.
+    #[error("it does not take the credential: {reason}")]
+    Credential {
+        /// In its own words.
+        reason: String,
+    },
+    /// An `error` event of another kind.
+    #[error("it answered with the error {}", .error["code"].as_str().unwrap_or("without a code"))]
+    Error {
+        /// The `error` object of the event.
+        error: Value,
+    },
+    /// A close frame of another kind.
+    #[error("it closed with {code} {reason:?}")]
+    Close {
+        /// 1005 where it carried none.
+        code: u16,
+        /// In its own words.
+        reason: String,
+    },
+}
+
+impl Failure {
+    /// What the client is told. With `passthrough` the credential is the client's own, and so is the answer to it.
+    pub fn refusal(self, upstream: &str, passthrough: bool) -> Refusal {
+        let message = format!("upstream {upstream}: {self}");
+        let bad_gateway = |code| Refusal::new(StatusCode::BAD_GATEWAY, code, message.clone());
+        match self {
+            Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) => bad_gateway("upstream_unreachable"),
+            Self::Timeout(_) => Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message),
+            Self::NotHttp(_) => bad_gateway("upstream_refused"),
+            Self::UnsendableKey => Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message),
+            Self::Answer { status, retry_after, body } => {
+                let refusal = answer(status, body, passthrough, message);
+                match retry_after.filter(|_| refusal.status != StatusCode::BAD_GATEWAY) {
+                    Some(after) => refusal.with_header(RETRY_AFTER, after),
+                    None => refusal,
+                }
+            }
+            Self::FirstEvent(word) => first_word(word, passthrough, message),
+        }
+    }
+}
+
+fn answer(status: StatusCode, body: Option<Bytes>, passthrough: bool, message: String) -> Refusal {
+    let own_answer = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => passthrough,
+        StatusCode::TOO_MANY_REQUESTS if !passthrough => {
+            return Refusal::new(status, "upstream_rate_limited", message);
+        }
+        status => status.is_client_error(),
+    };
+    if !own_answer {
+        return Refusal::new(StatusCode::BAD_GATEWAY, "upstream_refused", message);
+    }
+    let refusal = Refusal::new(status, "upstream_refused", message);
+    match body {
+        Some(body) => refusal.with_body(body),
+        None => refusal,
+    }
+}
+
+fn first_word(word: FirstWord, passthrough: bool, message: String) -> Refusal {
+    let refused = |message| Refusal::new(StatusCode::BAD_GATEWAY, "upstream_refused", message);
+    let error = match word {
+        FirstWord::Credential { reason } if passthrough => {
+            return Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", reason);
+        }
+        FirstWord::Error { error } if error["type"] != "server_error" => error,
+        FirstWord::Close { code: 4000..=4999, reason } => {
+            // `invalid_request_error.model_not_found`: type and code, as OpenAI writes them.
+            let code = reason.rsplit('.').next().filter(|code| !code.is_empty() && !code.contains(' '));
+            json!({ "type": "invalid_request_error", "code": code, "message": message, "param": null })
+        }
+        _ => return refused(message),
+    };
+    let is_unknown_model = error["code"].as_str().is_some_and(|code| code.contains("model_not_found"));
+    let status = if is_unknown_model { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+    let body = json!({ "error": error }).to_string().into();
+    Refusal::new(status, "upstream_refused", message).with_body(body)
+}

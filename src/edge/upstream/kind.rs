@@ -1,0 +1,117 @@
+//! How each kind of upstream wants to be asked: URL, headers, subprotocols.
+//!
+//! What goes upstream is built here from nothing; nothing of the client's request comes along that is not named. It
+//! refuses to know how the request travels and what is answered.
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+};
+use hyper::{Request, Uri};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+
+use crate::control::config::{self, Kind, Secret};
+use crate::edge::admit::Admitted;
+use crate::edge::handshake::{self, VERSION, WEBSOCKET};
+
+/// The header by which an upstream's operator finds the client's request again.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+/// Who we are.
+const PRODUCT: HeaderValue = HeaderValue::from_static(concat!("realtime-relay/", env!("CARGO_PKG_VERSION")));
+/// Everything but the unreserved characters (RFC 3986 section 2.3) is escaped in a model's name.
+const RESERVED: AsciiSet = percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// An upgrade request, with what is needed to verify its answer.
+#[derive(Debug)]
+pub struct Ask {
+    /// The request.
+    pub request: Request<Empty<Bytes>>,
+    /// Its `Sec-WebSocket-Key`.
+    pub key: HeaderValue,
+    /// The subprotocols it offers.
+    pub offered: Vec<String>,
+}
+
+/// The request that opens a leg for this client. `None`: it cannot be written in HTTP, because the client's own key
+/// holds characters that no header may.
+pub fn ask(upstream: &config::Upstream, admitted: &Admitted) -> Option<Ask> {
+    let key = handshake::new_key();
+    let offered = offered(&upstream.kind);
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = target(upstream, admitted)?;
+    let headers = request.headers_mut();
+    headers.extend(admitted.forwarded.clone());
+    for (name, value) in &upstream.headers {
+        headers.insert(name, value.clone());
+    }
+    headers.insert(HOST, HeaderValue::try_from(upstream.url.authority()).ok()?);
+    headers.insert(USER_AGENT, PRODUCT);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, WEBSOCKET);
+    headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
+    headers.insert(SEC_WEBSOCKET_KEY, key.clone());
+    headers.insert(CLIENT_REQUEST_ID, admitted.request_id.clone());
+    if !offered.is_empty() {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::try_from(offered.join(", ")).ok()?);
+    }
+    if upstream.beta_header {
+        headers.insert("openai-beta", HeaderValue::from_static("realtime=v1"));
+    }
+    if let Kind::OpenAi { organization, project } = &upstream.kind {
+        let named = [("openai-organization", organization), ("openai-project", project)];
+        headers.extend(named.into_iter().filter_map(|(n, value)| Some((HeaderName::from_static(n), value.clone()?))));
+    }
+    if let Some(secret) = admitted.passed_key.as_ref().or(upstream.key.as_ref()) {
+        let (name, value) = credential(&upstream.kind, secret)?;
+        headers.insert(name, value);
+    }
+    Some(Ask { request, key, offered })
+}
+
+fn offered(kind: &Kind) -> Vec<String> {
+    match kind {
+        Kind::OpenAi { .. } | Kind::Azure { .. } => vec!["realtime".to_owned()],
+        Kind::Compatible { subprotocols, .. } => subprotocols.clone(),
+    }
+}
+
+fn credential(kind: &Kind, secret: &Secret) -> Option<(HeaderName, HeaderValue)> {
+    let with_scheme = |scheme: &str| format!("{scheme} {}", secret.expose());
+    let (name, value) = match kind {
+        Kind::OpenAi { .. } => (AUTHORIZATION, with_scheme("Bearer")),
+        Kind::Azure { .. } => (HeaderName::from_static("api-key"), secret.expose().to_owned()),
+        Kind::Compatible { auth_header, auth_scheme: Some(scheme), .. } => (auth_header.clone(), with_scheme(scheme)),
+        Kind::Compatible { auth_header, auth_scheme: None, .. } => (auth_header.clone(), secret.expose().to_owned()),
+    };
+    let mut value = HeaderValue::try_from(value).ok()?;
+    value.set_sensitive(true);
+    Some((name, value))
+}
+
+/// Path and query of the request.
+fn target(upstream: &config::Upstream, admitted: &Admitted) -> Option<Uri> {
+    let base = &upstream.url.path_and_query;
+    let model = utf8_percent_encode(&admitted.model_sent, &RESERVED).to_string();
+    let target = match &upstream.kind {
+        Kind::OpenAi { .. } => with_query(&format!("{base}?model={model}"), &admitted.query),
+        Kind::Azure { api_version: None } => format!("{base}/openai/v1/realtime?model={model}"),
+        Kind::Azure { api_version: Some(version) } => {
+            format!("{base}/openai/realtime?api-version={version}&deployment={model}")
+        }
+        Kind::Compatible { .. } => with_query(&base.replace("{model}", &model), &admitted.query),
+    };
+    Uri::try_from(target).ok()
+}
+
+/// Appends the client's other parameters, encoded anew.
+fn with_query(target: &str, query: &[(String, String)]) -> String {
+    if query.is_empty() {
+        return target.to_owned();
+    }
+    let joint = if target.contains('?') { '&' } else { '?' };
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    rest.extend_pairs(query);
+    format!("{target}{joint}{}", rest.finish())
+}

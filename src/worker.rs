@@ -1,0 +1,115 @@
+//! A worker: one thread with its own runtime, its own edge and its own links. What it works on never leaves it.
+//!
+//! It refuses to know what an accepted socket will become.
+
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::mpsc;
+
+use crate::edge::{Client, Edge, service};
+
+/// Tasks run between two looks at the sockets. tokio's own 61 lets links that are ready wait while busy ones move many
+/// megabytes; a look costs one system call.
+const TASKS_PER_LOOK: u32 = 16;
+
+/// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
+#[derive(Debug)]
+pub struct Worker {
+    accepted: mpsc::UnboundedSender<Accepted>,
+    load: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A client on its way to its worker.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Non-blocking.
+    pub stream: TcpStream,
+    /// Who it is.
+    pub client: Client,
+    /// Its place on the worker.
+    pub slot: Slot,
+}
+
+/// A place on a worker: counted from accept until the link, or the refused connection, is gone.
+#[derive(Debug)]
+pub struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    /// Starts a worker. `edge` is built on its thread, as most of it cannot leave one; its failure is handed back.
+    pub fn start<E, F>(number: usize, edge: F) -> Result<Self, E>
+    where
+        E: From<std::io::Error> + Send + 'static,
+        F: FnOnce() -> Result<Edge, E> + Send + 'static,
+    {
+        let (accepted, inbox) = mpsc::unbounded_channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let built = runtime().map_err(E::from).and_then(|runtime| edge().map(|edge| (runtime, edge)));
+            match built {
+                Ok((runtime, edge)) => {
+                    let _ = ready.send(Ok(()));
+                    runtime.block_on(work(inbox, Rc::new(edge)));
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        })?;
+        is_ready.recv().unwrap_or_else(|_| Err(std::io::Error::other("a worker did not start").into()))?;
+        Ok(Self { accepted, load: Arc::default(), thread: Some(thread) })
+    }
+
+    /// Links and admissions on this worker.
+    pub fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place on this worker.
+    pub fn slot(&self) -> Slot {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        Slot(self.load.clone())
+    }
+
+    /// Hands a client over.
+    pub fn take(&self, accepted: Accepted) {
+        if self.accepted.send(accepted).is_err() {
+            tracing::error!("a worker is gone; its client is dropped");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Its inbox closes with the last sender.
+        self.accepted = mpsc::unbounded_channel().0;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a worker panicked");
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().event_interval(TASKS_PER_LOOK).build_local(LocalOptions::default())
+}
+
+async fn work(mut inbox: mpsc::UnboundedReceiver<Accepted>, edge: Rc<Edge>) {
+    while let Some(Accepted { stream, client, slot }) = inbox.recv().await {
+        let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+        match stream {
+            Ok(stream) => drop(tokio::task::spawn_local(service::serve(stream, client, edge.clone(), slot))),
+            Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
+        }
+    }
+}
