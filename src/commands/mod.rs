@@ -2,3 +2,4 @@
 
 pub mod check;
 pub mod hash_key;
+pub mod serve;

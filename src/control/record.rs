@@ -13,7 +13,7 @@ use crate::relay::link::LinkReport;
 /// A request was refused in HTTP.
 pub fn refused(request_id: &HeaderValue, client: SocketAddr, status: u16, code: &str, message: &str) {
     let request_id = request_id.to_str().unwrap_or_default();
-    tracing::info!(request_id, %client, status, code, message, "refused");
+    tracing::info!(request_id, %client, status, code, reason = message, "refused");
 }
 
 /// An upstream leg did not stand. `detail` may hold addresses: it is for the operator alone.

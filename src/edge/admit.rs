@@ -56,17 +56,17 @@ pub fn admit(edge: &Edge, head: &request::Parts, request_id: &HeaderValue) -> Re
     check_origin(edge, head)?;
     let query = Query::decode(head.uri.query().unwrap_or_default());
     let credential = Credential::of(&head.headers, &query);
-    let (key_name, key, passed_key) = check_key(edge, credential)?;
+    let holder = check_key(edge, credential)?;
     let (route, rest) = query.route()?;
     let Route::Model(model_asked) = route else {
         let message = format!("no upstream here serves {route}");
         return Err(Refusal::new(StatusCode::NOT_FOUND, "model_not_found", message));
     };
-    let (upstream, model_sent) = find_upstream(edge, key, &model_asked)?;
+    let (upstream, model_sent) = find_upstream(edge, holder.key, &model_asked)?;
     Ok(Admitted {
         request_id: request_id.clone(),
-        key_name,
-        passed_key,
+        key_name: holder.name,
+        passed_key: holder.passed,
         forwarded: forwarded(&head.headers, &upstream.config.forward_headers),
         upstream,
         model_asked,
@@ -101,24 +101,27 @@ fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     host.as_ref().is_some_and(is_loopback) && uri.authority().is_none_or(is_loopback)
 }
 
-/// Who this is: the name of its key, the key's own limits, and the key itself where it goes upstream.
-fn check_key<'e>(
-    edge: &'e Edge,
-    credential: Option<Credential>,
-) -> Result<(Rc<str>, Option<&'e Key>, Option<Secret>), Refusal> {
-    match edge.auth {
-        Auth::None => Ok(("none".into(), None, None)),
-        Auth::Passthrough => match credential {
-            Some(credential) => Ok(("passthrough".into(), None, Some(credential.into_secret()))),
-            None => Err(unauthorized("no API key was sent")),
-        },
-        Auth::Keys => {
-            let Some(credential) = credential else { return Err(unauthorized("no API key was sent")) };
-            let key = edge.keys.find(credential.expose(), SystemTime::now());
-            let key = key.ok_or_else(|| unauthorized("the API key is not known here, or has expired"))?;
-            Ok((key.name.as_str().into(), Some(key), None))
-        }
+/// Who asks.
+struct Holder<'e> {
+    /// The name of its key.
+    name: Rc<str>,
+    /// What the configuration says of the key; `None`: nothing is limited.
+    key: Option<&'e Key>,
+    /// The key itself, where it goes upstream.
+    passed: Option<Secret>,
+}
+
+fn check_key(edge: &Edge, credential: Option<Credential>) -> Result<Holder<'_>, Refusal> {
+    if edge.auth == Auth::None {
+        return Ok(Holder { name: "none".into(), key: None, passed: None });
     }
+    let credential = credential.ok_or_else(|| unauthorized("no API key was sent"))?;
+    if edge.auth == Auth::Passthrough {
+        return Ok(Holder { name: "passthrough".into(), key: None, passed: Some(credential.into_secret()) });
+    }
+    let key = edge.keys.find(credential.expose(), SystemTime::now());
+    let key = key.ok_or_else(|| unauthorized("the API key is not known here, or has expired"))?;
+    Ok(Holder { name: key.name.as_str().into(), key: Some(key), passed: None })
 }
 
 fn unauthorized(what: &str) -> Refusal {

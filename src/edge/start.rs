@@ -16,7 +16,7 @@ use super::handshake::WEBSOCKET;
 use super::refusal::REQUEST_ID;
 use super::tls::Conn;
 use super::upstream::dial::OpenLeg;
-use crate::control::link_info::LinkInfo;
+use crate::control::link_info::{Heard, LinkInfo};
 use crate::control::record;
 use crate::relay::link::{Leg, Limits, Link, Traffic};
 use crate::relay::tap::EventTap;
@@ -62,7 +62,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
         model_asked: admitted.model_asked.into(),
         model_sent: admitted.model_sent.into(),
         opened: Instant::now(),
-        heard: Default::default(),
+        heard: Heard::default(),
         traffic: traffic.clone(),
     });
     let upstream = Leg { stream: upstream.stream, early: Bytes::copy_from_slice(&upstream.early) };

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::RETRY_AFTER;
@@ -127,7 +127,7 @@ async fn switch(stream: Conn, ask: Ask) -> Result<OpenLeg, Failure> {
 /// An answer that is no 101, with its body where that is JSON.
 async fn refused(response: Response<Incoming>) -> Failure {
     let (status, retry_after) = (response.status(), response.headers().get(RETRY_AFTER).cloned());
-    let body = Limited::new(response.into_body(), MAX_BODY).collect().await.ok().map(|body| body.to_bytes());
+    let body = Limited::new(response.into_body(), MAX_BODY).collect().await.ok().map(Collected::to_bytes);
     let body = body.filter(|body| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok());
     Failure::Answer { status, retry_after, body }
 }

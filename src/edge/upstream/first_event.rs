@@ -34,9 +34,8 @@ pub async fn wait(stream: &mut Conn, early: Bytes, max_message_bytes: u64) -> Re
             Next::Begin => return Ok(first.bytes.into()),
             Next::Answer(pong) => match timeout_at(deadline, send(stream, &pong)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(FirstWord::Ended),
-                // Half a pong may have gone out: such a leg cannot be used.
-                Err(_) => return Err(FirstWord::Ended),
+                // After the deadline half a pong may have gone out: such a leg cannot be used.
+                Ok(Err(_)) | Err(_) => return Err(FirstWord::Ended),
             },
             Next::Read => match timeout_at(deadline, stream.read_buf(&mut first.bytes)).await {
                 Ok(Ok(1..)) => {}
