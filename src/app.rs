@@ -1,6 +1,7 @@
 //! The only file that knows every other: builds a relay from its configuration, binds, and starts its threads.
 
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::control::config::Config;
 use crate::edge::{Edge, admin, listener};
-use crate::worker::Worker;
+use crate::worker::{Worker, hand_over};
 
 /// A relay that runs. Dropped, it stops: its listeners and links are closed.
 #[derive(Debug)]
@@ -72,13 +73,13 @@ fn accept(
     workers: Vec<Worker>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let workers = std::rc::Rc::new(workers);
+    let workers = Rc::new(workers);
     let serving = async {
         let mut tasks = JoinSet::new();
         tasks.spawn_local(admin::serve(tokio::net::TcpListener::from_std(admin)?));
         for listener in listeners {
             let (listener, workers) = (tokio::net::TcpListener::from_std(listener)?, workers.clone());
-            tasks.spawn_local(async move { listener::accept(listener, &workers).await });
+            tasks.spawn_local(listener::accept(listener, move |stream, client| hand_over(&workers, stream, client)));
         }
         let _ = stopped.await;
         std::io::Result::Ok(())

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
 
-use crate::edge::{Client, Edge, service};
+use crate::edge::{Client, Edge, Slot, service};
 
 /// Tasks run between two looks at the sockets. tokio's own 61 lets links that are ready wait while busy ones move many
 /// megabytes; a look costs one system call.
@@ -27,22 +27,17 @@ pub struct Worker {
 
 /// A client on its way to its worker.
 #[derive(Debug)]
-pub struct Accepted {
-    /// Non-blocking.
-    pub stream: TcpStream,
-    /// Who it is.
-    pub client: Client,
-    /// Its place on the worker.
-    pub slot: Slot,
+struct Accepted {
+    stream: TcpStream,
+    client: Client,
+    slot: Slot,
 }
 
-/// A place on a worker: counted from accept until the link, or the refused connection, is gone.
-#[derive(Debug)]
-pub struct Slot(Arc<AtomicUsize>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+/// Hands a client, on a non-blocking socket, to the worker with the fewest links and admissions.
+pub fn hand_over(workers: &[Worker], stream: TcpStream, client: Client) {
+    match workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
+        Some(worker) => worker.take(stream, client),
+        None => tracing::error!("there is no worker; a client is dropped"),
     }
 }
 
@@ -69,20 +64,10 @@ impl Worker {
         Ok(Self { accepted, load: Arc::default(), thread: Some(thread) })
     }
 
-    /// Links and admissions on this worker.
-    pub fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
-    }
-
-    /// Takes a place on this worker.
-    pub fn slot(&self) -> Slot {
-        self.load.fetch_add(1, Ordering::Relaxed);
-        Slot(self.load.clone())
-    }
-
     /// Hands a client over.
-    pub fn take(&self, accepted: Accepted) {
-        if self.accepted.send(accepted).is_err() {
+    fn take(&self, stream: TcpStream, client: Client) {
+        let slot = Slot::take(&self.load);
+        if self.accepted.send(Accepted { stream, client, slot }).is_err() {
             tracing::error!("a worker is gone; its client is dropped");
         }
     }

@@ -1,35 +1,26 @@
-//! Accepts clients, and hands each to the worker with the fewest links and admissions.
+//! Accepts clients, and gives them away.
 //!
-//! It refuses to read a byte of them.
+//! It refuses to read a byte of them, and to know the workers.
 
 use std::io;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 
 use super::Client;
-use crate::worker::{Accepted, Worker};
 
 /// How long to rest when the process has run out of what an accepted socket needs.
 const REST: Duration = Duration::from_millis(100);
 
-/// Accepts until dropped.
+/// Accepts until dropped, and gives each client to `hand_over` on a socket that belongs to no runtime.
 ///
-/// Cancel safe: a connection is either still queued by the system or handed on.
-pub async fn accept(listener: TcpListener, workers: &[Worker]) {
+/// Cancel safe: a connection is either still queued by the system or handed over.
+pub async fn accept(listener: TcpListener, hand_over: impl Fn(TcpStream, Client)) {
     loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                rest_after(&error).await;
-                continue;
-            }
-        };
-        let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) else { return };
-        // The socket leaves this thread's runtime, and joins that of its worker.
-        match stream.into_std() {
-            Ok(stream) => worker.take(Accepted { stream, client: Client { address }, slot: worker.slot() }),
-            Err(error) => tracing::warn!(%error, "an accepted connection could not be handed on"),
+        match listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
+            Ok((stream, address)) => hand_over(stream, Client { address }),
+            Err(error) => rest_after(&error).await,
         }
     }
 }

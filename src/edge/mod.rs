@@ -17,6 +17,8 @@ pub mod upstream;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::control::config::{Auth, Config, Origins};
 use crate::control::keys::Keys;
@@ -67,4 +69,22 @@ impl Edge {
 pub struct Client {
     /// The address of its end of the connection.
     pub address: SocketAddr,
+}
+
+/// A place on a worker: counted from accept until the link, or the refused connection, is gone.
+#[derive(Debug)]
+pub struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    /// Takes a place; `load` counts the places taken.
+    pub fn take(load: &Arc<AtomicUsize>) -> Self {
+        load.fetch_add(1, Ordering::Relaxed);
+        Self(load.clone())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }

@@ -25,11 +25,10 @@ use super::refusal::{REQUEST_ID, Refusal};
 use super::start::{Begun, switching};
 use super::tls::Conn;
 use super::upstream::dial::{Deadlines, dial};
-use super::{Client, Edge, admin, start};
+use super::{Client, Edge, Slot, admin, start};
 use crate::control::config::Auth;
 use crate::control::record;
 use crate::relay::link::Leg;
-use crate::worker::Slot;
 
 /// The largest request head, in bytes.
 const MAX_HEAD: usize = 16 << 10;

@@ -10,17 +10,16 @@ use http_body_util::Full;
 use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::{Response, StatusCode};
 
-use super::Client;
 use super::admit::Admitted;
 use super::handshake::WEBSOCKET;
 use super::refusal::REQUEST_ID;
 use super::tls::Conn;
 use super::upstream::dial::OpenLeg;
+use super::{Client, Slot};
 use crate::control::link_info::{Heard, LinkInfo};
 use crate::control::record;
 use crate::relay::link::{Leg, Limits, Link, Traffic};
 use crate::relay::tap::EventTap;
-use crate::worker::Slot;
 
 /// A link that begins as soon as the client has its 101.
 #[derive(Debug)]

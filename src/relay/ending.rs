@@ -51,13 +51,11 @@ pub enum EventCode {
     UpstreamMessageTooBig,
 }
 
-/// RFC 6455 section 7.4.1.
-mod close_code {
-    pub(super) const GOING_AWAY: u16 = 1001;
-    pub(super) const PROTOCOL_ERROR: u16 = 1002;
-    pub(super) const MESSAGE_TOO_BIG: u16 = 1009;
-    pub(super) const INTERNAL_ERROR: u16 = 1011;
-}
+// Close codes, RFC 6455 section 7.4.1.
+const GOING_AWAY: u16 = 1001;
+const PROTOCOL_ERROR: u16 = 1002;
+const MESSAGE_TOO_BIG: u16 = 1009;
+const INTERNAL_ERROR: u16 = 1011;
 
 impl Ending {
     /// The word for it in records and logs.
@@ -78,7 +76,6 @@ impl Ending {
 
     /// What `peer` is told.
     pub fn farewell(&self, peer: Peer) -> Farewell {
-        use close_code::{GOING_AWAY, INTERNAL_ERROR, MESSAGE_TOO_BIG, PROTOCOL_ERROR};
         let event = |code, close| Farewell::Ours { event: Some(code), close };
         let close = |close| Farewell::Ours { event: None, close };
         match (self, peer) {

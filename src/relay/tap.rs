@@ -82,7 +82,7 @@ impl<F: FnMut(Event)> EventTap<F> {
         }
         self.watch = Watch::TooLong(match self.watch {
             Watch::Keep(name) => Some(name),
-            _ => names_a_response_done(&self.kept),
+            _ => names_a_response_done(&self.kept).or_else(|| names_a_response_done(payload)),
         });
         self.kept = Vec::new();
     }

@@ -1,0 +1,116 @@
+//! Holds the import rule of the planes: the data plane knows nothing of ours, control knows only it, the edge knows
+//! both, and the simulated upstream knows none of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each plane may name of the crate, besides itself.
+const MAY_KNOW: [(&str, &[&str]); 7] = [
+    ("relay", &[]),
+    ("simulate", &[]),
+    ("control", &["relay"]),
+    ("edge", &["control", "relay"]),
+    ("worker", &["edge"]),
+    ("app", &["control", "edge", "relay", "worker"]),
+    ("commands", &["app", "control", "edge", "simulate"]),
+];
+
+/// What the data plane may use of other crates.
+const RELAY_CRATES: [&str; 10] =
+    ["bytes", "core", "fastwebsockets", "memchr", "serde", "serde_json", "std", "super", "thiserror", "tokio"];
+
+#[test]
+fn each_plane_knows_only_those_below_it() {
+    let mut wrong = Vec::new();
+    for (plane, allowed) in MAY_KNOW {
+        for file in sources(plane) {
+            for known in crate_modules(&code(&file)) {
+                if known != plane && !allowed.contains(&known.as_str()) {
+                    wrong.push(format!("{} names crate::{known}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_module_of_the_crate_has_a_place_in_the_rule() {
+    let modules: BTreeSet<_> = fs::read_dir(root()).unwrap().map(|entry| stem(&entry.unwrap().path())).collect();
+    let ruled: BTreeSet<_> = MAY_KNOW.iter().map(|(plane, _)| (*plane).to_owned()).collect();
+    let unruled: Vec<_> = modules.difference(&ruled).filter(|name| !["lib", "main"].contains(&name.as_str())).collect();
+    assert!(unruled.is_empty(), "not in the rule: {unruled:?}");
+}
+
+#[test]
+fn the_data_plane_uses_only_what_it_was_given() {
+    let mut wrong = Vec::new();
+    for file in sources("relay") {
+        for line in code(&file).lines() {
+            let Some(path) = line.trim().strip_prefix("use ") else { continue };
+            let name = path.split([':', ';', ' ']).next().unwrap_or_default();
+            if !RELAY_CRATES.contains(&name) {
+                wrong.push(format!("{}: use {name}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_source_file_opens_with_its_job() {
+    let files = MAY_KNOW.iter().flat_map(|(plane, _)| sources(plane));
+    let silent: Vec<_> = files.filter(|file| !fs::read_to_string(file).unwrap().starts_with("//! ")).collect();
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The files of a top-level module, which must exist.
+fn sources(module: &str) -> Vec<PathBuf> {
+    let file = root().join(format!("{module}.rs"));
+    let mut files: Vec<_> = file.is_file().then_some(file).into_iter().collect();
+    let mut folders = vec![root().join(module)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    assert!(!files.is_empty(), "there is no module {module}");
+    files
+}
+
+/// A file without its comments.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The top-level modules that code names after `crate::`, also in a list in braces.
+fn crate_modules(code: &str) -> BTreeSet<String> {
+    let mut modules = BTreeSet::new();
+    for after in code.split("crate::").skip(1) {
+        let list = match after.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
+            None => vec![after],
+        };
+        for path in list {
+            let name: String = path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            modules.insert(name);
+        }
+    }
+    modules.remove("");
+    modules
+}
