@@ -1,1 +1,3 @@
 //! One file a command of the binary.
+
+pub mod simulate;
