@@ -12,11 +12,20 @@ use tokio::net::{TcpListener, TcpStream};
 /// Nothing here may take longer, the slowest fault included.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A simulated upstream on a free port, for as long as the test's runtime lives.
+/// A simulated upstream on a free port that answers as fast as it can.
 pub async fn upstream(key: Option<&str>) -> SocketAddr {
+    simulated(Options { seed: 7, key: key.map(str::to_owned), pace: f64::INFINITY }).await
+}
+
+/// One that speaks in real time, so that an answer is still under way when the client's next event arrives.
+pub async fn unhurried_upstream() -> SocketAddr {
+    simulated(Options { seed: 7, key: None, pace: 1.0 }).await
+}
+
+/// For as long as the test's runtime lives.
+async fn simulated(options: Options) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let options = Options { seed: 7, key: key.map(str::to_owned), pace: f64::INFINITY };
     tokio::spawn(serve(listener, options));
     address
 }

@@ -5,7 +5,7 @@ mod faults;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use client::{Client, Seen, ask, head, refused, upstream};
+use client::{Client, Seen, ask, head, refused, unhurried_upstream, upstream};
 use fastwebsockets::{Frame, OpCode};
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ async fn a_text_session_is_answered_in_text() {
 
 #[tokio::test]
 async fn cancel_ends_the_response_as_cancelled() {
-    let mut client = Client::open(upstream(None).await, MODEL).await;
+    let mut client = Client::open(unhurried_upstream().await, MODEL).await;
     client.ask(&"never ending question ".repeat(20)).await;
     let created = client.until("response.created").await;
     let id = &last(&created, "response.created")["response"]["id"];
@@ -97,7 +97,7 @@ async fn cancel_ends_the_response_as_cancelled() {
 
 #[tokio::test]
 async fn refuses_a_second_response_while_one_is_under_way() {
-    let mut client = Client::open(upstream(None).await, MODEL).await;
+    let mut client = Client::open(unhurried_upstream().await, MODEL).await;
     client.ask(&"a question that is long ".repeat(20)).await;
     client.until("response.created").await;
     client.send(&json!({ "type": "response.create" })).await;
