@@ -1,6 +1,7 @@
 //! One connection after its request: the 101, then a conversation, until one of the sides ends it.
 //!
 //! Reader and talk are two futures of one task: `read_frame` must be polled to its end, never dropped and begun anew.
+//! It refuses to know what is said.
 
 use super::Options;
 use super::conversation::Conversation;
@@ -18,7 +19,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// The relay's clients may send 24 MiB; the live service takes less.
+/// More than the live service takes (15 MiB of audio in one append), and more than anything in front of it lets through.
 const MOST_MESSAGE_BYTES: usize = 32 << 20;
 
 /// Messages read ahead while one is being answered.
@@ -163,7 +164,7 @@ impl Talk {
     }
 }
 
-/// Reads until the client has gone, or nobody listens.
+/// Reads until the client has gone, or nobody listens. Not cancel safe: `read_frame` is not.
 async fn read_messages(read: impl AsyncRead + Unpin, inbox: mpsc::Sender<Received>) {
     // Nothing may be written from here: pings and closes are answered by the talk.
     let mut socket = WebSocket::after_handshake(tokio::io::join(read, tokio::io::sink()), Role::Server);

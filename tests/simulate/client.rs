@@ -8,26 +8,26 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 /// Nothing here may take longer, the slowest fault included.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A simulated upstream on a free port that answers as fast as it can.
 pub async fn upstream(key: Option<&str>) -> SocketAddr {
-    simulated(Options { seed: 7, key: key.map(str::to_owned), pace: f64::INFINITY }).await
+    simulated(Options { seed: 7, key: key.map(str::to_owned), pace: f64::INFINITY }).await.0
 }
 
 /// One that speaks in real time, so that an answer is still under way when the client's next event arrives.
 pub async fn unhurried_upstream() -> SocketAddr {
-    simulated(Options { seed: 7, key: None, pace: 1.0 }).await
+    simulated(Options { seed: 7, key: None, pace: 1.0 }).await.0
 }
 
-/// For as long as the test's runtime lives.
-async fn simulated(options: Options) -> SocketAddr {
+/// For as long as the test's runtime lives, or until the task is aborted.
+pub async fn simulated(options: Options) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, options));
-    address
+    (address, tokio::spawn(serve(listener, options)))
 }
 
 /// Waits, but not for ever.

@@ -5,8 +5,9 @@ mod faults;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use client::{Client, Seen, ask, head, refused, unhurried_upstream, upstream};
+use client::{Client, Seen, ask, head, refused, simulated, unhurried_upstream, upstream};
 use fastwebsockets::{Frame, OpCode};
+use realtime_relay::simulate::Options;
 use serde_json::{Value, json};
 
 const MODEL: &str = "gpt-realtime";
@@ -202,4 +203,13 @@ async fn what_is_no_session_is_refused_in_http() {
     assert_eq!(body["error"]["code"], "not_found");
     let (_, body) = refused(upstream, "/v1/realtime").await;
     assert_eq!(body["error"]["code"], "missing_model");
+}
+
+#[tokio::test]
+async fn ends_every_connection_when_it_is_dropped() {
+    let (upstream, serving) = simulated(Options::default()).await;
+    let mut client = Client::open(upstream, MODEL).await;
+    client.event().await;
+    serving.abort();
+    assert_eq!(client.next().await, Seen::Eof);
 }

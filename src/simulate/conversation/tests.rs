@@ -161,3 +161,21 @@ fn what_it_does_not_understand_is_an_error_and_nothing_worse() {
     let events = talk.conversation.receive(b"{", talk.now);
     assert_eq!(events[0].field("/error/code"), "invalid_json");
 }
+
+#[test]
+fn an_answer_begins_at_once_and_goes_on_at_its_pace() {
+    let (mut conversation, _) = Conversation::open(Some("gpt-realtime"), 2.0, Ids::new(1, 1));
+    let began = Instant::now();
+    conversation.receive(br#"{"type":"response.create"}"#, began);
+    let (mut dues, mut audio_ms) = (Vec::new(), 0);
+    while let Some(due) = conversation.due() {
+        dues.push(due.duration_since(began).as_millis());
+        let deltas = conversation.advance().into_iter().filter(|event| event.kind == "response.output_audio.delta");
+        let lengths = deltas.filter_map(|event| STANDARD.decode(event.field("/delta").as_str()?).ok());
+        audio_ms += lengths.map(|audio| audio.len() as u128 / 48).sum::<u128>();
+    }
+    assert_eq!(dues[..2], [0, 0]);
+    assert!(dues.is_sorted());
+    let last = dues[dues.len() - 1];
+    assert!(last < audio_ms / 2 && last > audio_ms / 2 - 100, "the last of {audio_ms} ms is due at {last}");
+}
