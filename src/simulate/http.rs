@@ -1,7 +1,8 @@
 //! The HTTP part of one connection, up to an upgrade.
 //!
 //! hyper parses the head, and answers what is no upgrade. An upgrade is never answered by hyper: most faults are about
-//! the bytes of the 101, so the socket is taken out of hyper's hands before there is an answer. It refuses to know what makes a request an upgrade.
+//! the bytes of the 101, so the socket is taken out of hyper's hands before there is an answer.
+//! It refuses to know what makes a request an upgrade.
 
 use super::Options;
 use super::handshake::Asked;
