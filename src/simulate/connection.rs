@@ -19,7 +19,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// More than the live service takes (15 MiB of audio in one append), and more than anything in front of it lets through.
+/// Twice the live service's 15 MiB of audio in one append: what stands in front must refuse first.
 const MOST_MESSAGE_BYTES: usize = 32 << 20;
 
 /// Messages read ahead while one is being answered.

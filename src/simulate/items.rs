@@ -171,7 +171,9 @@ impl Items {
 
 /// A message item.
 pub(super) fn message(id: &str, role: &str, status: &str, content: &Value) -> Value {
-    json!({ "id": id, "object": "realtime.item", "type": "message", "status": status, "role": role, "content": content })
+    json!({
+        "id": id, "object": "realtime.item", "type": "message", "status": status, "role": role, "content": content,
+    })
 }
 
 /// The complaint about an item that is not there.
