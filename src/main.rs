@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use realtime_relay::commands::{check, hash_key, serve};
+use realtime_relay::commands::{check, hash_key, serve, simulate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -19,6 +19,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Simulate(simulate::SimulateArgs),
     Check(check::CheckArgs),
     HashKey(hash_key::HashKeyArgs),
 }
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     give_memory_back_at_once();
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Check(args) => check::run(args),
         Command::HashKey(args) => hash_key::run(args),
     }

@@ -33,11 +33,11 @@ struct Accepted {
     slot: Slot,
 }
 
-/// Hands a client, on a non-blocking socket, to the worker with the fewest links and admissions.
+/// Hands a client, on a non-blocking socket, to the one of `workers` (there is at least one) with the fewest links and
+/// admissions.
 pub fn hand_over(workers: &[Worker], stream: TcpStream, client: Client) {
-    match workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
-        Some(worker) => worker.take(stream, client),
-        None => tracing::error!("there is no worker; a client is dropped"),
+    if let Some(worker) = workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
+        worker.take(stream, client);
     }
 }
 

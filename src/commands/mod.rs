@@ -3,3 +3,4 @@
 pub mod check;
 pub mod hash_key;
 pub mod serve;
+pub mod simulate;
