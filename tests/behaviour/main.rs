@@ -1,0 +1,6 @@
+//! What the relay does on the wire, claim by claim, over real sockets.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod first;

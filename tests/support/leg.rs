@@ -1,0 +1,147 @@
+//! A scripted peer's end of a leg, behind the 101.
+
+use std::io;
+
+use serde_json::Value;
+
+use super::frame::{Frame, TEXT, decode};
+use super::head::Head;
+use super::wire::Wire;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Client,
+    Upstream,
+}
+
+pub struct Leg {
+    /// What the relay sent to open it: to an upstream its request, to a client its 101.
+    pub head: Head,
+    role: Role,
+    wire: Wire,
+}
+
+impl Leg {
+    pub fn new(role: Role, head: Head, wire: Wire) -> Self {
+        Self { head, role, wire }
+    }
+
+    /// Sends frames in one write, masked if a client sends.
+    pub async fn send(&mut self, frames: &[Frame]) {
+        let bytes = self.encoded(frames);
+        self.raw(&bytes).await;
+    }
+
+    pub async fn text(&mut self, text: &str) {
+        self.send(&[Frame::text(text)]).await;
+    }
+
+    pub async fn close(&mut self, code: u16, reason: &str) {
+        self.send(&[Frame::close(code, reason)]).await;
+    }
+
+    /// Sends bytes as they are.
+    pub async fn raw(&mut self, bytes: &[u8]) {
+        self.wire.send(bytes).await;
+    }
+
+    /// What this peer sends for these frames.
+    pub fn encoded(&self, frames: &[Frame]) -> Vec<u8> {
+        let encode = |frame: &Frame| match self.role {
+            Role::Client => frame.clone().masked().bytes(),
+            Role::Upstream => frame.bytes(),
+        };
+        frames.iter().flat_map(encode).collect()
+    }
+
+    /// Ends this side's stream without a close frame.
+    pub async fn hang_up(&mut self) {
+        self.wire.finish().await;
+    }
+
+    pub fn reset(self) {
+        self.wire.reset();
+    }
+
+    /// The next frame, which must be masked if a client is said to have sent it, else not.
+    pub async fn next(&mut self) -> Frame {
+        loop {
+            if let Some((length, frame)) = decode(self.wire.unread()) {
+                self.wire.take(length).await;
+                assert_eq!(frame.mask.is_some(), self.role == Role::Upstream, "a mask where one belongs: {frame}");
+                return frame;
+            }
+            let read = self.wire.fill("a frame").await;
+            let unread = self.wire.unread().len();
+            assert!(matches!(read, Ok(1..)), "{read:?} where the {:?} awaited a frame; unread: {unread}", self.role);
+        }
+    }
+
+    pub async fn expect(&mut self, frame: Frame) {
+        let next = self.next().await;
+        let mask = next.mask;
+        assert_eq!(next, Frame { mask, ..frame }, "the {:?} is sent {next}", self.role);
+    }
+
+    pub async fn expect_text(&mut self, text: &str) {
+        self.expect(Frame::text(text)).await;
+    }
+
+    /// A close frame with this code and reason.
+    pub async fn expect_close(&mut self, code: u16, reason: &str) {
+        let next = self.next().await;
+        assert_eq!(next.closing(), Some((code, reason.to_owned())), "the {:?} is sent {next}", self.role);
+    }
+
+    /// A close frame with this code and any reason.
+    pub async fn expect_close_code(&mut self, code: u16) {
+        let next = self.next().await;
+        assert_eq!(next.closing().map(|(code, _)| code), Some(code), "the {:?} is sent {next}", self.role);
+    }
+
+    /// An `error` event of the relay's own, in its exact shape.
+    pub async fn expect_event(&mut self, code: &str) {
+        let frame = self.next().await;
+        assert_eq!((frame.opcode, frame.fin), (TEXT, true), "{frame}");
+        let text = String::from_utf8(frame.payload).unwrap();
+        assert!(text.starts_with(r#"{"type":"error","event_id":"event_"#), "`type` stands first: {text}");
+        let event: Value = serde_json::from_str(&text).unwrap();
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&event), ["error", "event_id", "type"], "{text}");
+        let error = &event["error"];
+        assert_eq!(keys(error), ["code", "event_id", "message", "param", "type"], "{text}");
+        assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some("upstream_error"), Some(code)), "{text}");
+        assert!(error["param"].is_null() && error["event_id"].is_null(), "{text}");
+        assert!(error["message"].as_str().unwrap().contains("(request id: req_"), "{text}");
+    }
+
+    /// These bytes and no others come next.
+    pub async fn expect_bytes(&mut self, bytes: &[u8]) {
+        assert_eq!(self.wire.take(bytes.len()).await, bytes, "the {:?} is sent the same bytes", self.role);
+    }
+
+    /// The stream ends in order, and nothing comes before that.
+    pub async fn expect_end(&mut self) {
+        let (bytes, end) = self.wire.rest().await;
+        assert!(end.is_ok() && bytes.is_empty(), "the {:?} sees {bytes:?}, then {end:?}", self.role);
+    }
+
+    /// The connection is cut: its stream ends in a reset. What came before that.
+    pub async fn expect_reset(&mut self) -> Vec<u8> {
+        let (bytes, end) = self.wire.rest().await;
+        let end = end.expect_err("a reset, not an orderly end").kind();
+        assert_eq!(end, io::ErrorKind::ConnectionReset, "the {:?} is cut", self.role);
+        bytes
+    }
+
+    /// The stream ends, in order or not. What came before that.
+    pub async fn expect_gone(&mut self) -> Vec<u8> {
+        self.wire.rest().await.0
+    }
+
+    /// Sends a frame over and over until one comes back.
+    pub async fn flood(&mut self, frame: &Frame) -> Frame {
+        let bytes = self.encoded(std::slice::from_ref(frame));
+        self.wire.flood(&bytes).await
+    }
+}

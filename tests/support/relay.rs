@@ -1,0 +1,176 @@
+//! A relay in this process, configured as an operator would: by a file.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use realtime_relay::app;
+use realtime_relay::control::config::{Sources, load};
+
+use super::authority::Authority;
+use super::client::client;
+use super::leg::Leg;
+use super::upstream::Upstream;
+
+/// The credential that the relay has for its upstream.
+pub const UPSTREAM_KEY: &str = "sk-of-the-upstream";
+
+/// A relay that runs until it is dropped.
+pub struct Relay {
+    app: app::Relay,
+    authority: Option<Authority>,
+}
+
+impl Relay {
+    /// To this upstream, of the kind `openai`, which is not waited for to speak first. The client `acme` has the key
+    /// `secret`.
+    pub fn to(upstream: &Upstream) -> Setup {
+        Self::to_url(&format!("{}/v1/realtime", upstream.base_url()))
+    }
+
+    pub fn to_url(url: &str) -> Setup {
+        Setup {
+            auth: "keys",
+            kind: "openai",
+            url: url.to_owned(),
+            awaits_first_event: false,
+            keys: vec![("acme".to_owned(), "secret".to_owned())],
+            server: String::new(),
+            limits: String::new(),
+            upstream: String::new(),
+            key: String::new(),
+            more: String::new(),
+            authority: None,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.app.addresses[0]
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.app.admin_address
+    }
+
+    /// What its clients must trust; `None`: they speak no TLS.
+    pub fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
+    }
+
+    /// A link: both its peers.
+    pub async fn link(&self, upstream: &Upstream) -> (Leg, Leg) {
+        let asking = client(self).key("secret").model("gpt-realtime").ask().await;
+        let upstream = upstream.leg().await;
+        (asking.opened().await, upstream)
+    }
+}
+
+/// What a relay is started with. Every text is TOML, and is appended to its table.
+#[must_use]
+pub struct Setup {
+    auth: &'static str,
+    kind: &'static str,
+    url: String,
+    awaits_first_event: bool,
+    keys: Vec<(String, String)>,
+    server: String,
+    limits: String,
+    upstream: String,
+    key: String,
+    more: String,
+    authority: Option<Authority>,
+}
+
+impl Setup {
+    /// `none` or `passthrough`: nobody has a key then.
+    pub fn auth(mut self, auth: &'static str) -> Self {
+        self.auth = auth;
+        self.keys.clear();
+        self
+    }
+
+    /// These clients and no others: name and key.
+    pub fn auth_keys(mut self, keys: &[(&str, &str)]) -> Self {
+        self.keys = keys.iter().map(|(name, key)| ((*name).to_owned(), (*key).to_owned())).collect();
+        self
+    }
+
+    pub fn kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub fn url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.url);
+        self
+    }
+
+    pub fn awaits_first_event(mut self) -> Self {
+        self.awaits_first_event = true;
+        self
+    }
+
+    /// For `[server]`.
+    pub fn server(mut self, toml: &str) -> Self {
+        add(&mut self.server, toml);
+        self
+    }
+
+    /// For `[limits]`.
+    pub fn limits(mut self, toml: &str) -> Self {
+        add(&mut self.limits, toml);
+        self
+    }
+
+    /// For the upstream's table.
+    pub fn upstream(mut self, toml: &str) -> Self {
+        add(&mut self.upstream, toml);
+        self
+    }
+
+    /// For the table of each key.
+    pub fn key(mut self, toml: &str) -> Self {
+        add(&mut self.key, toml);
+        self
+    }
+
+    /// Whole tables.
+    pub fn more(mut self, toml: &str) -> Self {
+        add(&mut self.more, toml);
+        self
+    }
+
+    /// Serves `wss`.
+    pub fn tls(mut self, authority: Authority) -> Self {
+        let line = format!("tls_cert = {:?}\ntls_key = {:?}", authority.cert_file(), authority.key_file());
+        self.authority = Some(authority);
+        self.server(&line)
+    }
+
+    pub fn start(self) -> Relay {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relay.toml");
+        std::fs::write(&file, self.toml()).unwrap();
+        let config = load(&Sources { file: Some(file), env: HashMap::new() });
+        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
+        Relay { app: app::Relay::start(config).expect("the relay starts"), authority: self.authority }
+    }
+
+    fn toml(&self) -> String {
+        let Self { auth, kind, url, awaits_first_event, server, limits, upstream, key, more, .. } = self;
+        let credential = if *auth == "passthrough" { String::new() } else { format!("key = {UPSTREAM_KEY:?}\n") };
+        let keys = self.keys.iter().map(|(name, secret)| format!("[[keys]]\nname = {name:?}\nkey = {secret:?}\n{key}"));
+        format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\nauth = {auth:?}\n{server}\
+             [admin]\nlisten = \"127.0.0.1:0\"\n\
+             [limits]\n{limits}\
+             [[upstreams]]\nname = \"primary\"\nkind = {kind:?}\nurl = {url:?}\n\
+             await_first_event = {awaits_first_event}\n{credential}{upstream}{more}{}",
+            keys.collect::<String>()
+        )
+    }
+}
+
+fn add(table: &mut String, toml: &str) {
+    table.push_str(toml);
+    table.push('\n');
+}

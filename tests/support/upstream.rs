@@ -1,0 +1,130 @@
+//! A scripted upstream: nothing happens that the test does not say.
+
+use base64::Engine;
+use sha1::{Digest, Sha1};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::authority::Authority;
+use super::frame::Frame;
+use super::head::Head;
+use super::leg::{Leg, Role};
+use super::wire::Wire;
+use super::within;
+
+pub struct Upstream {
+    listener: TcpListener,
+    authority: Option<Authority>,
+}
+
+impl Upstream {
+    pub async fn start() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), authority: None }
+    }
+
+    /// One that speaks TLS, with the certificate of this authority.
+    pub async fn with_tls(authority: Authority) -> Self {
+        Self { authority: Some(authority), ..Self::start().await }
+    }
+
+    pub fn authority(&self) -> &Authority {
+        self.authority.as_ref().expect("an upstream with TLS")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.listener.local_addr().unwrap().port()
+    }
+
+    /// Scheme, host and port.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.authority.is_some() { "wss" } else { "ws" };
+        format!("{scheme}://127.0.0.1:{}", self.port())
+    }
+
+    /// The relay's next connection, with its request read.
+    pub async fn accept(&self) -> Asked {
+        let mut wire = self.accept_wire().await.expect("the relay trusts the certificate");
+        let head = wire.head().await.expect("the relay sends a request");
+        Asked { head, wire }
+    }
+
+    /// The relay's next connection, from which nothing was read. `None`: TLS failed.
+    pub async fn accept_wire(&self) -> Option<Wire> {
+        let (stream, _) = within("the relay to connect", self.listener.accept()).await.unwrap();
+        match &self.authority {
+            Some(authority) => authority.accept(stream).await,
+            None => Some(Wire::new(stream)),
+        }
+    }
+
+    /// A leg that stands: accepted, and answered with a 101.
+    pub async fn leg(&self) -> Leg {
+        self.accept().await.switch().await
+    }
+
+    /// The relay has not connected: whoever connects now is the first to be accepted.
+    pub async fn expect_no_connection(&self) {
+        let ours = TcpStream::connect(self.listener.local_addr().unwrap()).await.unwrap();
+        let (_, first) = within("our own connection", self.listener.accept()).await.unwrap();
+        assert_eq!(first, ours.local_addr().unwrap(), "the relay has connected");
+    }
+}
+
+/// The relay's request, which waits for an answer.
+pub struct Asked {
+    pub head: Head,
+    wire: Wire,
+}
+
+impl Asked {
+    /// Answers 101, and selects the subprotocol `realtime` if it is offered.
+    pub async fn switch(self) -> Leg {
+        self.switch_with(&[]).await
+    }
+
+    /// Answers 101 with frames in the same segment.
+    pub async fn switch_with(mut self, frames: &[Frame]) -> Leg {
+        let offers = self.head.header("sec-websocket-protocol").is_some_and(|offered| offered.contains("realtime"));
+        let extra = if offers { "Sec-WebSocket-Protocol: realtime\r\n" } else { "" };
+        let mut bytes = self.switching(extra).into_bytes();
+        bytes.extend(frames.iter().flat_map(Frame::bytes));
+        self.wire.send(&bytes).await;
+        Leg::new(Role::Upstream, self.head, self.wire)
+    }
+
+    /// The head of a valid 101, with these header lines more.
+    pub fn switching(&self, extra: &str) -> String {
+        let accept = accept(self.head.header("sec-websocket-key").unwrap());
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n{extra}\r\n"
+        )
+    }
+
+    /// Answers with this status line, headers and body.
+    pub async fn answer(mut self, status: &str, headers: &str, body: &str) {
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
+        self.wire.send(answer.as_bytes()).await;
+    }
+
+    /// Answers with these bytes, then the end of the stream. Where the relay has hung up by then, that is no matter.
+    pub async fn raw(mut self, bytes: &[u8]) {
+        self.wire.send(bytes).await;
+    }
+
+    /// What the relay has sent behind its request by now.
+    pub fn arrived(&mut self) -> &[u8] {
+        self.wire.arrived()
+    }
+
+    /// The relay gives up.
+    pub async fn expect_gone(mut self) {
+        assert_eq!(self.wire.rest().await.0, b"", "nothing comes behind the request");
+    }
+}
+
+/// RFC 6455 section 4.2.2.
+pub fn accept(key: &str) -> String {
+    let digest = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+    base64::engine::general_purpose::STANDARD.encode(digest)
+}

@@ -1,0 +1,142 @@
+//! One end of a connection, plain or TLS, with what was read of it and not looked at yet.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::frame::{Frame, decode};
+use super::head::Head;
+use super::within;
+
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for tokio_rustls::client::TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+impl Socket for tokio_rustls::server::TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+pub struct Wire {
+    socket: Box<dyn Socket>,
+    unread: Vec<u8>,
+}
+
+impl Wire {
+    pub fn new(socket: impl Socket + 'static) -> Self {
+        socket.tcp().set_nodelay(true).unwrap();
+        Self { socket: Box::new(socket), unread: Vec::new() }
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) {
+        within("the relay to take bytes", self.try_send(bytes)).await.expect("the relay takes bytes");
+    }
+
+    pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes).await?;
+        self.socket.flush().await
+    }
+
+    /// Ends this side's stream; the other side's can still be read.
+    pub async fn finish(&mut self) {
+        within("the end to be sent", self.socket.shutdown()).await.expect("the end is sent");
+    }
+
+    /// Cuts the connection, so that the other side sees a reset.
+    pub fn reset(self) {
+        self.socket.tcp().set_zero_linger().unwrap();
+    }
+
+    /// Reads once; 0: the stream has ended.
+    pub async fn fill(&mut self, what: &str) -> io::Result<usize> {
+        within(what, self.socket.read_buf(&mut self.unread)).await
+    }
+
+    /// What has been read and not been taken yet.
+    pub fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
+    /// What has arrived by now; does not wait.
+    pub fn arrived(&mut self) -> &[u8] {
+        let mut scrap = [0; 4096];
+        while let Ok(read @ 1..) = self.socket.tcp().try_read(&mut scrap) {
+            self.unread.extend_from_slice(&scrap[..read]);
+        }
+        &self.unread
+    }
+
+    /// The head of a request or a response. `None`: the stream ended first.
+    pub async fn head(&mut self) -> Option<Head> {
+        loop {
+            if let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head: Vec<u8> = self.unread.drain(..end + 4).collect();
+                return Some(Head::parse(&head));
+            }
+            if !matches!(self.fill("the head of a message").await, Ok(1..)) {
+                return None;
+            }
+        }
+    }
+
+    /// Exactly this many bytes.
+    pub async fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count {
+            let read = self.fill("bytes").await;
+            assert!(matches!(read, Ok(1..)), "{read:?} after {} of {count} bytes", self.unread.len());
+        }
+        self.unread.drain(..count).collect()
+    }
+
+    /// Everything up to the end of the stream, and how it ended.
+    pub async fn rest(&mut self) -> (Vec<u8>, io::Result<()>) {
+        loop {
+            match self.fill("the end of the stream").await {
+                Ok(1..) => {}
+                Ok(0) => return (std::mem::take(&mut self.unread), Ok(())),
+                Err(error) => return (std::mem::take(&mut self.unread), Err(error)),
+            }
+        }
+    }
+
+    /// Sends the same bytes over and over until a frame comes back.
+    pub async fn flood(&mut self, bytes: &[u8]) -> Frame {
+        let Self { socket, unread } = self;
+        let (mut reader, mut writer) = tokio::io::split(socket);
+        let pushing = async {
+            while writer.write_all(bytes).await.is_ok() {}
+            std::future::pending().await
+        };
+        let reading = async {
+            loop {
+                if let Some((length, frame)) = decode(unread) {
+                    unread.drain(..length);
+                    return frame;
+                }
+                let read = reader.read_buf(unread).await;
+                assert!(matches!(read, Ok(1..)), "{read:?} where a frame was awaited");
+            }
+        };
+        let either = async {
+            tokio::select! {
+                frame = reading => frame,
+                frame = pushing => frame,
+            }
+        };
+        within("an answer to the flood", either).await
+    }
+}
