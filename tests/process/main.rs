@@ -1,0 +1,10 @@
+//! The relay as a process of its own: what it costs, and that it loses nothing.
+//!
+//! Linux only: that is where a process tells how much memory is its own.
+#![cfg(target_os = "linux")]
+
+mod bytes;
+mod memory;
+mod relay;
+#[path = "../support/mod.rs"]
+mod support;
