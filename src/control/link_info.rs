@@ -42,7 +42,7 @@ pub struct LinkInfo {
     /// What the session has said since.
     pub heard: Heard,
     /// Frames and bytes so far.
-    pub traffic: Rc<Traffic>,
+    pub traffic: Traffic,
 }
 
 /// What the upstream's events have told of a link.

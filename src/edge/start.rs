@@ -50,7 +50,7 @@ pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
 /// Begins the link. `slot` counts it on its worker until it ends.
 pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
     let Begun { admitted, upstream, client: Client { address } } = begun;
-    let traffic = Rc::new(Traffic::default());
+    let traffic = Traffic::default();
     let info = Rc::new(LinkInfo {
         id: uuid::Uuid::new_v4(),
         request_id: admitted.request_id.to_str().unwrap_or_default().into(),
@@ -62,14 +62,14 @@ pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
         model_sent: admitted.model_sent.into(),
         opened: Instant::now(),
         heard: Heard::default(),
-        traffic: traffic.clone(),
+        traffic,
     });
     let upstream = Leg { stream: upstream.stream, early: Bytes::copy_from_slice(&upstream.early) };
     let tap = EventTap::new({
         let info = info.clone();
         move |event| record::event(&info, event)
     });
-    let link = Link::new(client, upstream, tap, limits, traffic);
+    let mut link = Link::new(client, upstream, tap, limits, &info.traffic);
     record::opened(&info);
     tokio::task::spawn_local(async move {
         let report = link.run(&info.request_id).await;

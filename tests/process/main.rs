@@ -8,3 +8,4 @@ mod memory;
 mod relay;
 #[path = "../support/mod.rs"]
 mod support;
+mod syscalls;

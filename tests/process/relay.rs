@@ -69,6 +69,10 @@ impl Relay {
         Link { client, upstream }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The process's share of its resident memory, in bytes.
     pub fn pss(&self) -> i64 {
         self.kib("smaps_rollup", "Pss:") * 1024
