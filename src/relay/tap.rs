@@ -174,21 +174,21 @@ impl<'b> Front<'b> {
         self.name()
     }
 
-    /// The name that begins here. One look is enough for all but a handful of events a link: their first bytes fit no
-    /// name of interest.
+    /// The name that begins here.
     #[inline]
     fn name(&self) -> Result<Watch, Unclear> {
-        for (name, which) in NAMES {
-            let common = self.0.iter().zip(name.as_bytes()).take_while(|(a, b)| a == b).count();
-            match self.0.get(common) {
-                None => return Err(Unclear::Short),
-                Some(b'"') if common == name.len() => return Ok(Watch::Keep(which)),
-                // An escape may spell the rest of this name.
-                Some(b'\\') => return Err(Unclear::Other),
-                Some(_) => {}
-            }
+        let end = memchr::memchr2(b'"', b'\\', self.0);
+        let plain = &self.0[..end.unwrap_or(self.0.len())];
+        if let Some(b'"') = end.map(|end| self.0[end]) {
+            let found = NAMES.iter().find(|(name, _)| name.as_bytes() == plain);
+            return Ok(found.map_or(Watch::Skip, |(_, name)| Watch::Keep(*name)));
         }
-        Ok(Watch::Skip)
+        // Cut off, or an escape, which may spell the rest of a name, but cannot mend what differs before it.
+        match end {
+            _ if !NAMES.iter().any(|(name, _)| name.as_bytes().starts_with(plain)) => Ok(Watch::Skip),
+            None => Err(Unclear::Short),
+            Some(_) => Err(Unclear::Other),
+        }
     }
 
     #[inline]
