@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use realtime_relay::commands::{check, hash_key, serve, simulate};
+use realtime_relay::commands::{check, demo, hash_key, serve, simulate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -19,6 +19,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Check(check::CheckArgs),
     HashKey(hash_key::HashKeyArgs),
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     give_memory_back_at_once();
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Check(args) => check::run(args),
         Command::HashKey(args) => hash_key::run(args),

@@ -25,7 +25,7 @@ mod units;
 mod upstream;
 mod url;
 
-pub use load::{Sources, load};
+pub use load::{Sources, load, parse};
 pub use mistake::{Mistake, Mistakes, Place, Spot};
 pub use secret::Secret;
 pub use upstream::{Kind, Models, Upstream, UpstreamUrl};

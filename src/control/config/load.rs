@@ -55,17 +55,25 @@ impl Sources {
 
 /// Reads a configuration. Reads the files it points at, and nothing else of the machine but the number of its cores.
 pub fn load(sources: &Sources) -> Result<Config, Mistakes> {
-    let notes = Notes::default();
     let (name, text) = match &sources.file {
         None => ("built-in defaults".into(), BUILT_IN.to_owned()),
         Some(file) => (file.display().to_string(), text_of(file)?),
     };
-    let name: Arc<str> = name.into();
-    let mut entries = document::parse(&name, &text, &notes);
-    document::override_from(&sources.env, &mut entries);
     let folder = sources.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+    document(name.into(), &text, &Outside { env: &sources.env, folder })
+}
+
+/// Reads a configuration that stands in no file, and that no variable overrides.
+pub fn parse(text: &str) -> Result<Config, Mistakes> {
+    document("configuration".into(), text, &Outside { env: &HashMap::new(), folder: PathBuf::new() })
+}
+
+fn document(name: Arc<str>, text: &str, outside: &Outside<'_>) -> Result<Config, Mistakes> {
+    let notes = Notes::default();
+    let mut entries = document::parse(&name, text, &notes);
+    document::override_from(outside.env, &mut entries);
     let root = Table::document(Place::Document(name), entries, &notes);
-    let config = read(root, &Outside { env: &sources.env, folder });
+    let config = read(root, outside);
     notes.settle(config)
 }
 
@@ -111,5 +119,19 @@ fn agree(root: &Table<'_>, auth: &Given<Auth>, upstreams: usize, keys: usize) {
         let what =
             format!("\"passthrough\" needs exactly one upstream, since one judges every key; here are {upstreams}");
         root.note(&auth.spot, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_as_a_file_is() {
+        assert!(parse(BUILT_IN).is_err_and(|mistakes| mistakes.to_string().contains("OPENAI_API_KEY is not set")));
+        let with_key = BUILT_IN.replace("env:OPENAI_API_KEY", "sk-literal");
+        assert_eq!(parse(&with_key).map(|config| config.server.auth), Ok(Auth::None));
+        let mistakes = parse("[server]\nauht = 1").map(|_| ()).unwrap_err().to_string();
+        assert!(mistakes.contains("configuration:2:1: server.auht"), "{mistakes}");
     }
 }
