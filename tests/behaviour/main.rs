@@ -3,4 +3,4 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod first;
+mod admission;
