@@ -4,4 +4,6 @@
 mod support;
 
 mod admission;
+mod endings;
+mod forwarding;
 mod upstream;
