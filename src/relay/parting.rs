@@ -137,7 +137,9 @@ fn pass<R: Stream, W: Stream, T: Tap>(
         Stop::MessageEnded => {}
         Stop::Close(code) => {
             source.heard_close(code);
-            sink.speech = Speech::Leaving;
+            if let Speech::Theirs = sink.speech {
+                sink.speech = Speech::Leaving;
+            }
         }
         Stop::SourceLost(_) => source.hearing = Hearing::Over,
         Stop::Violation(_) => source.hearing = Hearing::Done,

@@ -85,7 +85,7 @@ pub struct Flow {
 pub enum Stop {
     /// The message that was to be finished has ended.
     MessageEnded,
-    /// The source sent this close frame (1005: without a code), and it has gone on.
+    /// The source sent this close frame (1005: without a code). It has gone on, unless a message was to be finished.
     Close(u16),
     /// The source ended (`None`) or failed without a close frame.
     SourceLost(Option<io::Error>),
@@ -300,6 +300,10 @@ impl Pump {
                     at += length;
                     frames += 1;
                     if control.opcode == OpCode::Close {
+                        if self.mode == Mode::PassMessage {
+                            // The message will not finish, and our own close frame says what this one does not know.
+                            self.leave(Mode::Discard);
+                        }
                         stop = Some(Stop::Close(control.close_code()));
                     }
                 }

@@ -3,4 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod first;
+mod admission;
+mod endings;
+mod forwarding;
+mod upstream;

@@ -162,6 +162,11 @@ impl Asking {
         Refused { status: head.status(), json: serde_json::from_str(&text).unwrap_or_default(), text, head }
     }
 
+    /// What has been answered by now.
+    pub fn arrived(&mut self) -> &[u8] {
+        self.wire.arrived()
+    }
+
     /// Goes away.
     pub fn leave(self) {
         drop(self.wire);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::frame::{Frame, TEXT, decode};
 use super::head::Head;
 use super::wire::Wire;
+use super::within;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -137,6 +138,23 @@ impl Leg {
     /// The stream ends, in order or not. What came before that.
     pub async fn expect_gone(&mut self) -> Vec<u8> {
         self.wire.rest().await.0
+    }
+
+    /// What has arrived by now.
+    pub fn arrived(&mut self) -> &[u8] {
+        self.wire.arrived()
+    }
+
+    /// Sends these bytes while those come in.
+    pub async fn exchange(&mut self, sent: &[u8], expected: &[u8]) {
+        let received = self.wire.exchange(sent, expected.len()).await;
+        assert!(received == expected, "the {:?} is sent the same bytes", self.role);
+    }
+
+    /// Sends a frame over and over, and reads nothing, until the connection takes no more.
+    pub async fn flood_until_gone(&mut self, frame: &Frame) {
+        let bytes = self.encoded(std::slice::from_ref(frame));
+        within("the relay to hang up", async { while self.wire.try_send(&bytes).await.is_ok() {} }).await;
     }
 
     /// Sends a frame over and over until one comes back.

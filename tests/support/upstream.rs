@@ -100,14 +100,21 @@ impl Asked {
         )
     }
 
-    /// Answers with this status line, headers and body.
-    pub async fn answer(mut self, status: &str, headers: &str, body: &str) {
+    /// Answers with these bytes, which begin with a 101.
+    pub async fn begin_switch(mut self, bytes: &[u8]) -> Leg {
+        self.wire.send(bytes).await;
+        Leg::new(Role::Upstream, self.head, self.wire)
+    }
+
+    /// Answers with this status line, headers and body, and keeps the connection.
+    pub async fn answer(mut self, status: &str, headers: &str, body: &str) -> Self {
         let length = body.len();
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
         self.wire.send(answer.as_bytes()).await;
+        self
     }
 
-    /// Answers with these bytes, then the end of the stream. Where the relay has hung up by then, that is no matter.
+    /// Answers with these bytes, then the end of the stream.
     pub async fn raw(mut self, bytes: &[u8]) {
         self.wire.send(bytes).await;
     }

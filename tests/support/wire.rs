@@ -113,6 +113,20 @@ impl Wire {
         }
     }
 
+    /// Sends bytes while this many come in.
+    pub async fn exchange(&mut self, bytes: &[u8], count: usize) -> Vec<u8> {
+        let Self { socket, unread } = self;
+        let (mut reader, mut writer) = tokio::io::split(socket);
+        let writing = async { writer.write_all(bytes).await.expect("the relay takes bytes") };
+        let reading = async {
+            while unread.len() < count {
+                assert!(matches!(reader.read_buf(unread).await, Ok(1..)), "an end after {} bytes", unread.len());
+            }
+        };
+        within("bytes both ways", async { tokio::join!(writing, reading) }).await;
+        unread.drain(..count).collect()
+    }
+
     /// Sends the same bytes over and over until a frame comes back.
     pub async fn flood(&mut self, bytes: &[u8]) -> Frame {
         let Self { socket, unread } = self;

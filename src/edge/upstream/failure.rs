@@ -22,8 +22,8 @@ pub enum Failure {
     /// No connection to any of its addresses.
     #[error("no connection: {}", .0.kind())]
     Tcp(#[source] io::Error),
-    /// No TLS with it.
-    #[error("TLS failed: {0}")]
+    /// No TLS with it. What is wrong with a certificate names the host, so it is for the operator alone.
+    #[error("TLS failed")]
     Tls(#[source] io::Error),
     /// Nothing came in time.
     #[error("no answer within {}", humantime::format_duration(*.0))]
@@ -59,9 +59,9 @@ pub enum FirstWord {
     #[error("its first frame is illegal: {0}")]
     Illegal(#[from] Violation),
     /// It does not take the credential: close 3000, or the error `invalid_api_key`.
-    #[error("it does not take the credential: {reason}")]
+    #[error("it does not take the credential")]
     Credential {
-        /// In its own words.
+        /// In its own words, which may repeat the credential: only for whom it belongs to.
         reason: String,
     },
     /// An `error` event of another kind.

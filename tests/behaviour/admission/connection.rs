@@ -1,0 +1,95 @@
+//! The connection that carries a request: how long it may take, how much it may hold, and how it ends.
+
+use super::{good, opens, relay};
+use crate::support::authority::Authority;
+use crate::support::client::connect;
+use crate::support::relay::Relay;
+use crate::support::upstream::Upstream;
+
+#[tokio::test]
+async fn a_refusal_arrives_although_the_client_has_sent_more() {
+    let (relay, _upstream) = relay().await;
+    let more = vec![b'x'; 1 << 20];
+    let refused = good(&relay).path("/nowhere").behind(&more).refused().await;
+    refused.expect(404, "not_found", "invalid_request_error");
+    let upload = good(&relay).method("POST").header("Content-Length", &more.len().to_string()).behind(&more);
+    upload.refused().await.expect(405, "method_not_allowed", "invalid_request_error");
+}
+
+#[tokio::test]
+async fn a_refused_client_is_not_asked_for_a_second_request() {
+    let (relay, upstream) = relay().await;
+    let second = good(&relay).bytes();
+    good(&relay).path("/nowhere").behind(&second).refused().await.expect(404, "not_found", "invalid_request_error");
+    upstream.expect_no_connection().await;
+}
+
+#[tokio::test]
+async fn a_head_of_up_to_16_kib_is_read() {
+    let (relay, upstream) = relay().await;
+    opens(good(&relay).header("X-Filler", &"x".repeat(15 << 10)), &upstream).await;
+}
+
+#[tokio::test]
+async fn a_head_over_16_kib_is_answered_431() {
+    let (relay, upstream) = relay().await;
+    let refused = good(&relay).header("X-Filler", &"x".repeat(16 << 10)).refused().await;
+    assert_eq!(refused.status, 431);
+    upstream.expect_no_connection().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_head_is_cut() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).limits("handshake_timeout = \"200ms\"").start();
+    let request = good(&relay).bytes();
+    for sent in [&b""[..], b"GET", &request[..request.len() - 2]] {
+        let mut wire = connect(&relay).await;
+        wire.send(sent).await;
+        let (answer, _) = wire.rest().await;
+        assert!(!answer.starts_with(b"HTTP/1.1 101"), "{answer:?}");
+    }
+    upstream.expect_no_connection().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_begin_tls_is_cut() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).limits("handshake_timeout = \"200ms\"").tls(Authority::new()).start();
+    let stream = tokio::net::TcpStream::connect(relay.address()).await.unwrap();
+    let (answer, _) = crate::support::wire::Wire::new(stream).rest().await;
+    assert_eq!(answer, b"");
+}
+
+#[tokio::test]
+async fn a_slow_head_over_tls_is_cut_too() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).limits("handshake_timeout = \"300ms\"").tls(Authority::new()).start();
+    let mut wire = connect(&relay).await;
+    wire.send(b"GET /v1/realtime HTTP/1.1\r\n").await;
+    let (answer, _) = wire.rest().await;
+    assert!(!answer.starts_with(b"HTTP/1.1 101"), "{answer:?}");
+    upstream.expect_no_connection().await;
+}
+
+#[tokio::test]
+async fn clients_are_served_and_refused_over_tls() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).tls(Authority::new()).start();
+    opens(good(&relay), &upstream).await;
+    good(&relay).path("/nowhere").refused().await.expect(404, "not_found", "invalid_request_error");
+}
+
+#[tokio::test]
+async fn a_link_outlives_the_handshake_timeout() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).limits("handshake_timeout = \"100ms\"").start();
+    let (mut client, mut upstream) = relay.link(&upstream).await;
+    // A client that only begins its head now is cut when the deadline of the link's own is long over.
+    let mut late = connect(&relay).await;
+    let _ = late.rest().await;
+    client.text("up").await;
+    upstream.expect_text("up").await;
+    upstream.text("down").await;
+    client.expect_text("down").await;
+}

@@ -1,0 +1,124 @@
+//! A peer that breaks RFC 6455.
+
+use super::{answer_and_end, link};
+use crate::support::frame::{BINARY, CLOSE, Frame, MASK, PING, TEXT, header};
+
+/// What no peer may send: bytes behind `legal`, with or without a mask.
+fn offences(mask: bool) -> Vec<(String, Vec<u8>)> {
+    let key = if mask { &MASK[..] } else { &[] };
+    let flag = u8::from(mask) << 7;
+    let frame = |frame: Frame| if mask { frame.masked().bytes() } else { frame.bytes() };
+    let first_byte = |byte: u8| [&[byte, flag], key].concat();
+    let length = |second: u8, length: &[u8]| [&[0x80 | TEXT, flag | second], length, key].concat();
+    let mut all = vec![
+        ("a fragmented ping".to_owned(), frame(Frame::ping("").more())),
+        ("a fragmented close".to_owned(), frame(Frame::close(1000, "").more())),
+        ("a long ping".to_owned(), [header(true, PING, mask, 126), key.to_vec()].concat()),
+        ("a long close".to_owned(), [header(true, CLOSE, mask, 70_000), key.to_vec()].concat()),
+        ("a stray continuation".to_owned(), frame(Frame::continuation("x"))),
+        ("a stray fragment".to_owned(), frame(Frame::continuation("x").more())),
+        ("125 in two bytes".to_owned(), length(126, &125_u16.to_be_bytes())),
+        ("65,535 in eight bytes".to_owned(), length(127, &65_535_u64.to_be_bytes())),
+        ("a length with the top bit".to_owned(), length(127, &(1_u64 << 63 | 1 << 20).to_be_bytes())),
+        ("a close of one byte".to_owned(), frame(Frame::new(CLOSE, [3]))),
+    ];
+    for bit in [0x40, 0x20, 0x10] {
+        all.push((format!("reserved bit {bit:#x}"), first_byte(0x80 | bit | TEXT)));
+    }
+    for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
+        all.push((format!("opcode {opcode}"), first_byte(0x80 | opcode)));
+    }
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2999, 5000, 65_535] {
+        all.push((format!("close code {code}"), frame(Frame::close(code, "forged"))));
+    }
+    // The wrong way about the mask.
+    for opcode in [TEXT, BINARY, PING, CLOSE] {
+        let wrong = Frame::new(opcode, [3, 232]);
+        let wrong = if mask { wrong } else { wrong.masked() };
+        all.push((format!("the mask of opcode {opcode}"), wrong.bytes()));
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_client_is_told_1002_and_its_upstream_1001() {
+    for (offence, bytes) in offences(true) {
+        println!("{offence}");
+        let (_relay, mut client, mut upstream) = link().await;
+        let legal = client.encoded(&[Frame::text("legal"), Frame::ping("legal too")]);
+        client.raw(&[legal.clone(), bytes].concat()).await;
+        upstream.expect_bytes(&legal).await;
+        upstream.expect_close_code(1001).await;
+        client.expect_close_code(1002).await;
+        answer_and_end(upstream, 1001).await;
+        answer_and_end(client, 1002).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_is_told_1002_and_its_client_gets_an_event() {
+    for (offence, bytes) in offences(false) {
+        println!("{offence}");
+        let (_relay, mut client, mut upstream) = link().await;
+        let legal = upstream.encoded(&[Frame::text("legal"), Frame::ping("legal too")]);
+        upstream.raw(&[legal.clone(), bytes].concat()).await;
+        client.expect_bytes(&legal).await;
+        client.expect_event("upstream_protocol_error").await;
+        client.expect_close_code(1011).await;
+        upstream.expect_close_code(1002).await;
+        answer_and_end(upstream, 1002).await;
+        answer_and_end(client, 1011).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_inside_a_message_breaks_the_protocol() {
+    let frames = [Frame::text("one").more(), Frame::text("two")];
+    let (_relay, mut client, mut upstream) = link().await;
+    client.send(&frames).await;
+    upstream.expect(frames[0].clone()).await;
+    upstream.expect_close_code(1001).await;
+    client.expect_close_code(1002).await;
+    let (_relay, mut client, mut upstream) = link().await;
+    upstream.send(&frames).await;
+    client.expect(frames[0].clone()).await;
+    client.expect_close_code(1011).await;
+    upstream.expect_close_code(1002).await;
+}
+
+#[tokio::test]
+async fn what_follows_the_offence_is_read_and_thrown_away() {
+    let (_relay, mut client, mut upstream) = link().await;
+    client.raw(&Frame::text("not masked").bytes()).await;
+    client.raw(&vec![0x55; 1 << 20]).await;
+    client.expect_close_code(1002).await;
+    client.hang_up().await;
+    client.expect_end().await;
+    upstream.expect_close_code(1001).await;
+    answer_and_end(upstream, 1001).await;
+}
+
+#[tokio::test]
+async fn an_offence_in_single_bytes_is_found_all_the_same() {
+    let (_relay, mut client, mut upstream) = link().await;
+    for byte in client.encoded(&[Frame::text("legal"), Frame::close(1006, "forged")]) {
+        client.raw(&[byte]).await;
+    }
+    upstream.expect_text("legal").await;
+    upstream.expect_close_code(1001).await;
+    client.expect_close_code(1002).await;
+}
+
+#[tokio::test]
+async fn an_offence_behind_the_request_is_found_when_the_link_begins() {
+    use crate::support::client::client;
+    use crate::support::relay::Relay;
+    use crate::support::upstream::Upstream;
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).start();
+    let early = Frame::text("not masked").bytes();
+    let asking = client(&relay).key("secret").model("m").behind(&early).ask().await;
+    let mut upstream = upstream.leg().await;
+    asking.opened().await.expect_close_code(1002).await;
+    upstream.expect_close_code(1001).await;
+}
