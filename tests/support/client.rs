@@ -162,6 +162,11 @@ impl Asking {
         Refused { status: head.status(), json: serde_json::from_str(&text).unwrap_or_default(), text, head }
     }
 
+    /// Sends more behind the request.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.wire.send(bytes).await;
+    }
+
     /// What has been answered by now.
     pub fn arrived(&mut self) -> &[u8] {
         self.wire.arrived()

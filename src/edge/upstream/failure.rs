@@ -126,7 +126,7 @@ fn first_word(word: FirstWord, passthrough: bool, message: String) -> Refusal {
         FirstWord::Credential { reason } if passthrough => {
             return Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", reason);
         }
-        FirstWord::Error { error } if error["type"] != "server_error" => error,
+        FirstWord::Error { error } if error.is_object() && error["type"] != "server_error" => error,
         FirstWord::Close { code: 4000..=4999, reason } => {
             // `invalid_request_error.model_not_found`: type and code, as OpenAI writes them.
             let code = reason.rsplit('.').next().filter(|code| !code.is_empty() && !code.contains(' '));

@@ -1,10 +1,13 @@
 //! The connection that carries a request: how long it may take, how much it may hold, and how it ends.
 
+use std::time::Duration;
+
 use super::{good, opens, relay};
 use crate::support::authority::Authority;
 use crate::support::client::connect;
 use crate::support::relay::Relay;
 use crate::support::upstream::Upstream;
+use crate::support::within;
 
 #[tokio::test]
 async fn a_refusal_arrives_although_the_client_has_sent_more() {
@@ -92,4 +95,21 @@ async fn a_link_outlives_the_handshake_timeout() {
     upstream.expect_text("up").await;
     upstream.text("down").await;
     client.expect_text("down").await;
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_is_cut_all_the_same() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).limits("handshake_timeout = \"200ms\"").start();
+    let mut wire = connect(&relay).await;
+    wire.send(b"GET /v1/realtime HTTP/1.1\r\nX-Filler: ").await;
+    let trickle = async {
+        let mut cut = false;
+        while !cut {
+            let answered = tokio::time::timeout(Duration::from_millis(20), wire.fill("the end")).await;
+            cut = answered.is_ok() || wire.try_send(b"x").await.is_err();
+        }
+    };
+    within("the relay to hang up", trickle).await;
+    upstream.expect_no_connection().await;
 }

@@ -132,3 +132,25 @@ async fn over_tls_the_same_is_told() {
         answer_and_end(upstream, 1001).await;
     }
 }
+
+#[tokio::test]
+async fn all_that_was_sent_before_is_delivered_first() {
+    let (_relay, mut client, mut upstream) = link().await;
+    let frame = Frame::text("x".repeat(100_000));
+    let down = upstream.encoded(&vec![frame.clone(); 160]);
+    let sending = async {
+        upstream.raw(&down).await;
+        upstream.hang_up().await;
+    };
+    tokio::join!(sending, client.expect_bytes(&down));
+    client.expect_event("upstream_connection_lost").await;
+    client.expect_close_code(1011).await;
+    let (_relay, mut client, mut upstream) = link().await;
+    let up = client.encoded(&vec![frame; 160]);
+    let sending = async {
+        client.raw(&up).await;
+        client.close(1000, "all said").await;
+    };
+    tokio::join!(sending, upstream.expect_bytes(&up));
+    upstream.expect_close(1000, "all said").await;
+}

@@ -85,3 +85,35 @@ async fn an_upstream_connection_that_carried_an_attempt_is_not_used_again() {
         kept.expect_gone().await;
     }
 }
+
+#[tokio::test]
+async fn what_the_client_sends_while_its_upstream_is_dialled_is_kept() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).awaits_first_event().start();
+    let (mut asking, asked) = asked(good(&relay).behind(&Frame::text("with it").masked().bytes()), &upstream).await;
+    let (second, third) = ("y".repeat(10_000), "z".repeat(100_000));
+    asking.send(&Frame::text(&second).masked().bytes()).await;
+    let mut upstream = asked.switch().await;
+    upstream.send(&[Frame::ping("x")]).await;
+    upstream.expect(Frame::pong("x")).await;
+    asking.send(&Frame::text(&third).masked().bytes()).await;
+    upstream.text("first").await;
+    let mut client = asking.opened().await;
+    client.expect_text("first").await;
+    for text in ["with it", &second, &third] {
+        upstream.expect_text(text).await;
+    }
+}
+
+#[tokio::test]
+async fn an_interim_answer_is_not_the_answer() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).start();
+    let (asking, asked) = asked(good(&relay), &upstream).await;
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+    let switching = format!("{interim}{}", asked.switching("Sec-WebSocket-Protocol: realtime\r\n"));
+    let mut upstream = asked.begin_switch(switching.as_bytes()).await;
+    let mut client = asking.opened().await;
+    client.text("up").await;
+    upstream.expect_text("up").await;
+}

@@ -48,3 +48,14 @@ async fn other_failures_are_told_as_ever() {
     asked.answer("500 Oops", "", "{}").await;
     asking.refused().await.expect(502, "upstream_refused", "upstream_error");
 }
+
+#[tokio::test]
+async fn a_key_that_would_write_headers_is_refused_and_nothing_is_dialled() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).auth("passthrough").start();
+    for key in ["mine%0D%0AX-Evil:%201", "sk%0Amine", "mine%00"] {
+        let refused = client(&relay).query(&format!("api-key={key}")).model("m").refused().await;
+        refused.expect(401, "invalid_api_key", "authentication_error").expect_without("mine");
+    }
+    upstream.expect_no_connection().await;
+}

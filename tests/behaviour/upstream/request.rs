@@ -163,3 +163,12 @@ async fn headers_that_connection_nominates_are_not_forwarded() {
     let (_asking, asked) = asked(client.header("Connection", "OPENAI-safety-identifier"), &upstream).await;
     expect_names(&asked.head, &["authorization"]);
 }
+
+#[tokio::test]
+async fn no_parameter_can_write_a_header_or_another_parameter() {
+    let upstream = Upstream::start().await;
+    let evil = "model=m%0D%0AX-Evil:%201%26model=n%23&v%0D%0A=%20HTTP/1.1%0D%0A";
+    let head = request(&upstream, Relay::to(&upstream), evil).await;
+    assert_eq!(head.target(), "/v1/realtime?model=m%0D%0AX-Evil%3A%201%26model%3Dn%23&v%0D%0A=+HTTP%2F1.1%0D%0A");
+    expect_names(&head, &["authorization"]);
+}

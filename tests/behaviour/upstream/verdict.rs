@@ -109,3 +109,10 @@ async fn a_close_in_the_4000s_is_a_bad_request() {
     assert!(refused.message().contains("4000"), "{}", refused.message());
     assert_eq!(told(async |leg| leg.close(4999, "").await).await.status, 400);
 }
+
+#[tokio::test]
+async fn an_error_event_without_an_error_is_a_bad_gateway() {
+    for event in ["{\"type\":\"error\"}", "{\"type\":\"error\",\"error\":\"oops\"}"] {
+        expect_bad_gateway(&told(async |leg| leg.text(event).await).await);
+    }
+}
