@@ -108,9 +108,9 @@ impl Leg {
         assert!(text.starts_with(r#"{"type":"error","event_id":"event_"#), "`type` stands first: {text}");
         let event: Value = serde_json::from_str(&text).unwrap();
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(&event), ["error", "event_id", "type"], "{text}");
+        assert_eq!(keys(&event), ["type", "event_id", "error"], "{text}");
         let error = &event["error"];
-        assert_eq!(keys(error), ["code", "event_id", "message", "param", "type"], "{text}");
+        assert_eq!(keys(error), ["type", "code", "message", "param", "event_id"], "{text}");
         assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some("upstream_error"), Some(code)), "{text}");
         assert!(error["param"].is_null() && error["event_id"].is_null(), "{text}");
         assert!(error["message"].as_str().unwrap().contains("(request id: req_"), "{text}");

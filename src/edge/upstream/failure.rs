@@ -71,7 +71,7 @@ pub enum FirstWord {
         error: Value,
     },
     /// A close frame of another kind.
-    #[error("it closed with {code} {reason:?}")]
+    #[error("it closed with {code}")]
     Close {
         /// 1005 where it carried none.
         code: u16,
