@@ -211,6 +211,11 @@ fn directives(text: &str) -> Result<String, String> {
     if let Some(bare) = bare {
         return Err(format!("`{bare}` is not a level; {hint}"));
     }
+    // Its parser counts from behind leading blanks and cuts from before them, so it can cut inside a character, and
+    // panic (tracing-subscriber 0.3.23).
+    if !text.is_ascii() {
+        return Err(format!("`{text}` has a character that is not ASCII; {hint}"));
+    }
     EnvFilter::try_new(text).map_err(|error| format!("{error}; {hint}"))?;
     Ok(text.to_owned())
 }
