@@ -14,10 +14,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Peer;
 use super::ending::Ending;
 use super::parting;
+use super::pump::{Flow, Stop};
 use super::scan::Scan;
 use super::stream::Stream;
 use super::tap::{NoTap, Tap};
-use super::verbatim::{Flow, Pump, Stop};
+use super::verbatim::Pump;
 
 /// A client leg joined to an upstream leg.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ pub mod inject;
 pub mod link;
 pub mod parting;
 mod pending;
+pub mod pump;
 pub mod scan;
 pub mod stream;
 pub mod tap;

@@ -13,9 +13,10 @@ use super::Peer;
 use super::ending::{Ending, Farewell};
 use super::inject;
 use super::link::Link;
+use super::pump::{Boundary, LastWord, Stop};
 use super::stream::Stream;
 use super::tap::{NoTap, Tap};
-use super::verbatim::{Boundary, LastWord, Pump, Stop};
+use super::verbatim::Pump;
 
 /// The close codes that the peers sent.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@
 //! no buffer: what it cannot forward yet is less than a frame header or a control frame, and what its sink has not
 //! taken yet is at most one read.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::pending::{Pending, Withheld};
-use super::scan::{Scan, Step, Violation};
+use super::pump::{Boundary, Flow, LastWord, Stop};
+use super::scan::{Scan, Step};
 use super::tap::Tap;
 
 /// Bytes read at once. It decides the cost per byte of a busy link, and costs an idle one nothing.
@@ -58,52 +59,6 @@ enum Mode {
     Discard,
     /// They are read and thrown away: nothing that follows can be trusted, or is expected.
     Drain,
-}
-
-/// A place in a stream of frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Boundary {
-    /// Between two messages: any frame may stand here.
-    Message,
-    /// Between two frames of a message: only a control frame may.
-    Frame,
-    /// Inside a frame: nothing may.
-    Inside,
-}
-
-/// Frames and bytes that one direction has forwarded. Whoever shares the worker may read it at any time.
-#[derive(Debug, Default)]
-pub struct Flow {
-    /// Frames of all kinds.
-    pub frames: Cell<u64>,
-    /// Bytes on the wire, frame headers included.
-    pub bytes: Cell<u64>,
-}
-
-/// Why bytes no longer go on.
-#[derive(Debug)]
-pub enum Stop {
-    /// The message that was to be finished has ended.
-    MessageEnded,
-    /// The source sent this close frame (1005: without a code). It has gone on, unless a message was to be finished.
-    Close(u16),
-    /// The source ended (`None`) or failed without a close frame.
-    SourceLost(Option<io::Error>),
-    /// The sink takes no more.
-    SinkLost(io::Error),
-    /// The source broke the rules. What it sent before that has gone on.
-    Violation(Violation),
-}
-
-/// What a source says whose bytes no longer go on.
-#[derive(Debug)]
-pub enum LastWord {
-    /// A close frame (1005: without a code).
-    Close(u16),
-    /// Something that breaks the rules.
-    Violation,
-    /// The end of its stream.
-    End,
 }
 
 impl Pump {

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use proptest::prelude::*;
 use realtime_relay::relay::Peer;
+use realtime_relay::relay::pump::{Boundary, Flow, Stop};
 use realtime_relay::relay::scan::{Scan, Violation};
 use realtime_relay::relay::tap::NoTap;
-use realtime_relay::relay::verbatim::{Boundary, Flow, Pump, Stop};
+use realtime_relay::relay::verbatim::Pump;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::wire::{self, Frame, TEXT};
@@ -122,7 +123,7 @@ proptest! {
     #[test]
     fn nothing_goes_on_behind_a_close_frame(reads in wire::splits(), sizes in sink_sizes()) {
         let close = wire::encode(&[Frame::close(1000, "")], false);
-        let bytes = [&close[..], &Frame::text("too late").encode(None)].concat();
+        let bytes = [&close[..], &Frame::text("too late").bytes()].concat();
         let run = run(Peer::Upstream, u64::MAX, &[], &wire::split(&bytes, &reads), &sizes);
         prop_assert_eq!(run.taken, close);
     }
@@ -130,7 +131,7 @@ proptest! {
 
 #[test]
 fn forwards_a_frame_before_it_ends() {
-    let bytes = Frame::text(vec![b'x'; 5000]).encode(None);
+    let bytes = Frame::text(vec![b'x'; 5000]).bytes();
     let run = run(Peer::Upstream, u64::MAX, &[], &[&bytes[..100]], &[usize::MAX]);
     assert!(matches!(run.stop, Stop::SourceLost(None)));
     assert_eq!(run.taken, &bytes[..100]);
@@ -139,8 +140,8 @@ fn forwards_a_frame_before_it_ends() {
 
 #[test]
 fn withholds_half_a_header_and_half_a_control_frame() {
-    let header = Frame::text(vec![b'x'; 70_000]).encode(None);
-    let ping = Frame::new(true, wire::PING, [b'p'; 100]).encode(None);
+    let header = Frame::text(vec![b'x'; 70_000]).bytes();
+    let ping = wire::frame(true, wire::PING, [b'p'; 100]).bytes();
     for half in [&header[..9], &ping[..101]] {
         let run = run(Peer::Upstream, u64::MAX, &[], &[half], &[usize::MAX]);
         assert_eq!(run.taken, b"");
@@ -150,14 +151,14 @@ fn withholds_half_a_header_and_half_a_control_frame() {
 
 #[test]
 fn knows_the_boundary_between_two_frames_of_a_message() {
-    let half = Frame::new(false, TEXT, "half").encode(None);
+    let half = wire::frame(false, TEXT, "half").bytes();
     let run = run(Peer::Upstream, u64::MAX, &[], &[&half], &[usize::MAX]);
     assert_eq!(run.pump.boundary(), Boundary::Frame);
 }
 
 #[test]
 fn finishes_the_message_under_way_and_stops_there() {
-    let frames = [Frame::new(false, TEXT, "a"), Frame::new(true, 0, "b"), Frame::text("c")];
+    let frames = [wire::frame(false, TEXT, "a"), wire::frame(true, 0, "b"), Frame::text("c")];
     let bytes = wire::encode(&frames, false);
     let whole = wire::encode(&frames[..2], false).len();
     let mut sink = Sink { taken: Vec::new(), sizes: vec![usize::MAX], turn: 0 };

@@ -41,7 +41,7 @@ proptest! {
 
 /// A legal stream, then the offence; at every split of the two, what came before is reported and the offence is named.
 fn rejects(sender: Peer, offence: &[u8], violation: Violation) {
-    rejects_after(&[Frame::text("legal"), Frame::new(true, PING, "ping")], sender, offence, violation);
+    rejects_after(&[Frame::text("legal"), wire::frame(true, PING, "ping")], sender, offence, violation);
 }
 
 fn rejects_after(before: &[Frame], sender: Peer, offence: &[u8], violation: Violation) {
@@ -52,8 +52,6 @@ fn rejects_after(before: &[Frame], sender: Peer, offence: &[u8], violation: Viol
         assert_eq!((seen.violation, seen.judged), (Some(violation), legal.len()), "split at {split}");
     }
 }
-
-const MASKED: Option<[u8; 4]> = Some([1, 2, 3, 4]);
 
 #[test]
 fn rejects_each_reserved_bit() {
@@ -79,31 +77,31 @@ fn rejects_a_fragmented_control_frame() {
 #[test]
 fn rejects_a_control_frame_over_125_bytes() {
     for opcode in [CLOSE, PING, PONG] {
-        rejects(Peer::Upstream, &Frame::new(true, opcode, [b'x'; 126]).encode(None), Violation::LongControl);
+        rejects(Peer::Upstream, &wire::frame(true, opcode, [b'x'; 126]).bytes(), Violation::LongControl);
     }
 }
 
 #[test]
 fn rejects_an_unmasked_frame_of_a_client() {
-    rejects(Peer::Client, &Frame::text("x").encode(None), Violation::Unmasked);
-    rejects(Peer::Client, &Frame::new(true, PING, "x").encode(None), Violation::Unmasked);
+    rejects(Peer::Client, &Frame::text("x").bytes(), Violation::Unmasked);
+    rejects(Peer::Client, &wire::frame(true, PING, "x").bytes(), Violation::Unmasked);
 }
 
 #[test]
 fn rejects_a_masked_frame_of_an_upstream() {
-    rejects(Peer::Upstream, &Frame::text("x").encode(MASKED), Violation::Masked);
-    rejects(Peer::Upstream, &Frame::close(1000, "").encode(MASKED), Violation::Masked);
+    rejects(Peer::Upstream, &Frame::text("x").masked().bytes(), Violation::Masked);
+    rejects(Peer::Upstream, &Frame::close(1000, "").masked().bytes(), Violation::Masked);
 }
 
 #[test]
 fn rejects_a_continuation_without_a_message() {
-    rejects(Peer::Upstream, &Frame::new(true, CONTINUATION, "x").encode(None), Violation::StrayContinuation);
+    rejects(Peer::Upstream, &wire::frame(true, CONTINUATION, "x").bytes(), Violation::StrayContinuation);
 }
 
 #[test]
 fn rejects_a_new_message_inside_another() {
-    let open = [Frame::new(false, TEXT, "half"), Frame::new(true, PING, "")];
-    rejects_after(&open, Peer::Upstream, &Frame::text("x").encode(None), Violation::InterruptedMessage);
+    let open = [wire::frame(false, TEXT, "half"), wire::frame(true, PING, "")];
+    rejects_after(&open, Peer::Upstream, &Frame::text("x").bytes(), Violation::InterruptedMessage);
 }
 
 #[test]
@@ -119,13 +117,13 @@ fn rejects_a_length_with_the_top_bit_set() {
 
 #[test]
 fn rejects_a_close_of_one_byte() {
-    rejects(Peer::Client, &Frame::new(true, CLOSE, [3]).encode(MASKED), Violation::ShortClose);
+    rejects(Peer::Client, &wire::frame(true, CLOSE, [3]).masked().bytes(), Violation::ShortClose);
 }
 
 #[test]
 fn rejects_close_codes_that_may_not_be_sent_and_takes_those_that_may() {
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, u16::MAX] {
-        rejects(Peer::Client, &Frame::close(code, "why").encode(MASKED), Violation::BadCloseCode(code));
+        rejects(Peer::Client, &Frame::close(code, "why").masked().bytes(), Violation::BadCloseCode(code));
     }
     for code in [1000, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 4000, 4999] {
         let bytes = wire::encode(&[Frame::close(code, "why")], true);
@@ -139,9 +137,9 @@ fn takes_a_message_of_the_limit_and_rejects_one_byte_more_in_whatever_frames() {
     let limit = usize::try_from(LIMIT).unwrap();
     let whole = wire::encode(&[Frame::text(vec![b'x'; limit])], false);
     assert_eq!(seen(Peer::Upstream, &whole, &[4096]).judged, whole.len());
-    let header_of_more = &Frame::text(vec![b'x'; limit + 1]).encode(None)[..10];
+    let header_of_more = &Frame::text(vec![b'x'; limit + 1]).bytes()[..10];
     rejects(Peer::Upstream, header_of_more, Violation::MessageTooBig(LIMIT));
-    let open = [Frame::new(false, TEXT, vec![b'x'; 200])];
-    let header_of_rest = &Frame::new(true, CONTINUATION, vec![b'x'; limit - 199]).encode(None)[..10];
+    let open = [wire::frame(false, TEXT, vec![b'x'; 200])];
+    let header_of_rest = &wire::frame(true, CONTINUATION, vec![b'x'; limit - 199]).bytes()[..10];
     rejects_after(&open, Peer::Upstream, header_of_rest, Violation::MessageTooBig(LIMIT));
 }

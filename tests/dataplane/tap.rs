@@ -93,7 +93,7 @@ proptest! {
         for ((name, _), cut) in picked.iter().zip(cuts.iter().cycle()) {
             let text = sample(name).into_bytes();
             let (front, back) = text.split_at(cut.index(text.len()));
-            frames.extend([Frame::new(false, TEXT, front), Frame::new(true, wire::PING, "{"), Frame::new(true, 0, back)]);
+            frames.extend([wire::frame(false, TEXT, front), wire::frame(true, wire::PING, "{"), wire::frame(true, 0, back)]);
         }
         prop_assert_eq!(events(&frames, &sizes), expected);
     }
@@ -135,7 +135,7 @@ fn only_the_top_level_type_counts() {
 
 #[test]
 fn a_binary_message_is_no_event() {
-    assert_eq!(events(&[Frame::new(true, BINARY, sample("response_done_ga"))], &[usize::MAX]), []);
+    assert_eq!(events(&[wire::frame(true, BINARY, sample("response_done_ga"))], &[usize::MAX]), []);
 }
 
 #[test]

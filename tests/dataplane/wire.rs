@@ -1,60 +1,18 @@
-//! Builds streams of frames, independently of the code under test (RFC 6455 section 5.2).
+//! Builds streams of frames, independently of the code under test.
 
 use proptest::prelude::*;
 
-/// A frame as its sender means it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    pub fin: bool,
-    pub opcode: u8,
-    pub payload: Vec<u8>,
-}
+pub use crate::frame::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT};
 
-pub const CONTINUATION: u8 = 0;
-pub const TEXT: u8 = 1;
-pub const BINARY: u8 = 2;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
-
-impl Frame {
-    pub fn new(fin: bool, opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
-        Self { fin, opcode, payload: payload.into() }
-    }
-
-    pub fn text(payload: impl Into<Vec<u8>>) -> Self {
-        Self::new(true, TEXT, payload)
-    }
-
-    pub fn close(code: u16, reason: &str) -> Self {
-        Self::new(true, CLOSE, [&code.to_be_bytes()[..], reason.as_bytes()].concat())
-    }
-
-    pub fn encode(&self, mask: Option<[u8; 4]>) -> Vec<u8> {
-        let mut bytes = vec![u8::from(self.fin) << 7 | self.opcode];
-        let masked = u8::from(mask.is_some()) << 7;
-        match self.payload.len() {
-            length @ 0..126 => bytes.push(masked | u8::try_from(length).unwrap()),
-            length @ 126..65536 => {
-                bytes.push(masked + 126);
-                bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
-            }
-            length => {
-                bytes.push(masked + 127);
-                bytes.extend((length as u64).to_be_bytes());
-            }
-        }
-        let key = mask.unwrap_or_default();
-        bytes.extend(mask.into_iter().flatten());
-        bytes.extend(self.payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
-        bytes
-    }
+/// A frame, the last of its message or not.
+pub fn frame(fin: bool, opcode: u8, payload: impl AsRef<[u8]>) -> Frame {
+    Frame { fin, ..Frame::new(opcode, payload) }
 }
 
 /// The bytes of these frames as a client (masked) or an upstream sends them.
 pub fn encode(frames: &[Frame], masked: bool) -> Vec<u8> {
     let keys = (0_u32..).map(|n| masked.then(|| (n.wrapping_mul(0x9E37_79B9) ^ 0x5bd1_e995).to_be_bytes()));
-    frames.iter().zip(keys).flat_map(|(frame, key)| frame.encode(key)).collect()
+    frames.iter().zip(keys).flat_map(|(frame, mask)| Frame { mask, ..frame.clone() }.bytes()).collect()
 }
 
 /// The whole data messages in a list of frames.
@@ -80,10 +38,9 @@ pub fn fragmented(payload: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Valu
         let (mut frames, mut at) = (Vec::new(), 0);
         for (n, cut) in cuts.iter().enumerate() {
             let opcode = if n == 0 { kind } else { CONTINUATION };
-            frames.push(Frame::new(n + 1 == cuts.len(), opcode, &payload[at..*cut]));
+            frames.push(frame(n + 1 == cuts.len(), opcode, &payload[at..*cut]));
             at = *cut;
-            let control =
-                controls.next().map(|(ping, payload)| Frame::new(true, if ping { PING } else { PONG }, payload));
+            let control = controls.next().map(|(ping, payload)| frame(true, if ping { PING } else { PONG }, payload));
             frames.extend(control);
         }
         frames

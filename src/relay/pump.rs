@@ -1,0 +1,54 @@
+//! What a pump tells the link it works for: how much it has carried, where it stands, and why it stopped.
+//!
+//! It refuses to know how bytes are carried; [`verbatim`](super::verbatim) does.
+
+use std::cell::Cell;
+use std::io;
+
+use super::scan::Violation;
+
+/// Frames and bytes that one direction has forwarded. Whoever shares the worker may read it at any time.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// Frames of all kinds.
+    pub frames: Cell<u64>,
+    /// Bytes on the wire, frame headers included.
+    pub bytes: Cell<u64>,
+}
+
+/// A place in a stream of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boundary {
+    /// Between two messages: any frame may stand here.
+    Message,
+    /// Between two frames of a message: only a control frame may.
+    Frame,
+    /// Inside a frame: nothing may.
+    Inside,
+}
+
+/// Why bytes no longer go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// The message that was to be finished has ended.
+    MessageEnded,
+    /// The source sent this close frame (1005: without a code). It has gone on, unless a message was to be finished.
+    Close(u16),
+    /// The source ended (`None`) or failed without a close frame.
+    SourceLost(Option<io::Error>),
+    /// The sink takes no more.
+    SinkLost(io::Error),
+    /// The source broke the rules. What it sent before that has gone on.
+    Violation(Violation),
+}
+
+/// What a source says whose bytes no longer go on.
+#[derive(Debug)]
+pub enum LastWord {
+    /// A close frame (1005: without a code).
+    Close(u16),
+    /// Something that breaks the rules.
+    Violation,
+    /// The end of its stream.
+    End,
+}
