@@ -31,21 +31,21 @@
 //! # The path of a client's frame
 //!
 //! Once per link
-//! 1. `edge::listener` accepts, and hands the socket to the worker with the fewest links and admissions.
-//! 2. `edge::admit` validates the upgrade by hand, finds the key and the model. A refusal is an HTTP status.
-//! 3. `edge::upstream::dial` opens the upstream leg, and waits for its first event where the upstream speaks first.
+//! 1. [`edge::listener`] accepts, and hands the socket to the worker with the fewest links and admissions.
+//! 2. [`edge::admit`] validates the upgrade by hand, finds the key and the model. A refusal is an HTTP status.
+//! 3. [`edge::upstream::dial`] opens the upstream leg, and waits for its first event where the upstream speaks first.
 //!    Still HTTP.
-//! 4. `edge::start` has answered 101, and hands both streams, with the bytes already read, to `relay::link`.
+//! 4. [`edge::start`] has answered 101, and hands both streams, with the bytes already read, to [`relay::link`].
 //!
 //! Once per read
-//! 5. `relay::verbatim` reads into the worker's scratch buffer.
-//! 6. `relay::scan` walks the frame headers: where frames begin, what they are, whether they are legal.
-//! 7. `relay::tap` sees the first bytes of an upstream's text message: is it an event of interest?
-//! 8. `relay::verbatim` writes the same bytes, in place, to the other leg.
+//! 5. [`relay::verbatim`] reads into the worker's scratch buffer.
+//! 6. [`relay::scan`] walks the frame headers: where frames begin, what they are, whether they are legal.
+//! 7. [`relay::tap`] sees the first bytes of an upstream's text message: is it an event of interest?
+//! 8. [`relay::verbatim`] writes the same bytes, in place, to the other leg.
 //!
 //! Once per link
-//! 9. `relay::ending` turns how it ended into a close frame for each leg, with a deadline.
-//! 10. The `relay::link::LinkReport` goes to `control::record`.
+//! 9. [`relay::ending`] turns how it ended into a close frame for each leg, with a deadline.
+//! 10. The [`relay::link::LinkReport`] goes to [`control::record`].
 
 pub mod app;
 pub mod commands;

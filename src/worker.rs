@@ -98,3 +98,47 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Accepted>, edge: Rc<Edge>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+    use std::net::TcpListener;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::control::config;
+
+    fn worker(number: usize) -> Worker {
+        Worker::start(number, || {
+            let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
+            let config = config::parse(config).map_err(io::Error::other)?;
+            Edge::new(&config).map_err(io::Error::other)
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_client_goes_to_the_worker_with_the_fewest_and_makes_room_when_it_is_gone() {
+        let workers = [worker(0), worker(1)];
+        let load = || workers.each_ref().map(|worker| worker.load.load(Ordering::Relaxed));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut clients = Vec::new();
+        for expected in [[1, 0], [1, 1], [2, 1], [2, 2]] {
+            clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+            let (stream, address) = listener.accept().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            hand_over(&workers, stream, Client { address });
+            assert_eq!(load(), expected);
+        }
+        for client in &mut clients {
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            // The worker closes its end, and the place is free a moment later.
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        }
+        let patience = Instant::now() + Duration::from_secs(10);
+        while load() != [0, 0] {
+            assert!(Instant::now() < patience, "places are still taken: {:?}", load());
+            std::thread::yield_now();
+        }
+    }
+}

@@ -11,7 +11,7 @@ const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("simulate", &[]),
     ("control", &["relay"]),
     ("edge", &["control", "relay"]),
-    ("worker", &["edge"]),
+    ("worker", &["control", "edge"]),
     ("app", &["control", "edge", "relay", "worker"]),
     ("commands", &["app", "control", "edge", "simulate"]),
 ];

@@ -28,7 +28,7 @@ pub struct Link {
 }
 
 impl Relay {
-    /// Starts the binary with one worker.
+    /// Starts the binary, or the one that `REALTIME_RELAY_BIN` names, with one worker.
     pub async fn start() -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -39,7 +39,8 @@ impl Relay {
              [log]\nlevel = \"info\"\n[[upstreams]]\nname = \"test\"\nkind = \"compatible\"\nurl = \"{url}\"\n"
         );
         std::fs::write(&file, config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_realtime-relay"))
+        let built = env!("CARGO_BIN_EXE_realtime-relay").into();
+        let mut child = Command::new(std::env::var_os("REALTIME_RELAY_BIN").unwrap_or(built))
             .args(["serve", "--config", file.to_str().unwrap()])
             .stderr(Stdio::piped())
             .spawn()
