@@ -1,12 +1,15 @@
 //! The upstream leg, until it stands.
 //!
-//! `kind` writes the request, `dial` opens the leg, `first_event` waits for the upstream's first word, and `failure` says
-//! what a client is told when one of them fails. They refuse to know the client beyond what was admitted.
+//! `pick` puts the candidates in order, and `breaker` keeps away from those that fail. `kind` writes the request, `dial`
+//! opens the leg, `first_event` waits for the upstream's first word, and `failure` says what a client is told when one of
+//! them fails. They refuse to know the client beyond what was admitted.
 
+pub mod breaker;
 pub mod dial;
 pub mod failure;
 pub mod first_event;
 pub mod kind;
+pub mod pick;
 
 use crate::control::config;
 
