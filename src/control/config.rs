@@ -19,6 +19,7 @@ mod outside;
 mod process;
 mod providers;
 mod secret;
+mod serving;
 mod show;
 mod table;
 mod units;
@@ -108,8 +109,10 @@ pub struct TlsIdentity {
 /// `[admin]`: the operator's listener.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// A loopback address: nothing authenticates an operator yet.
+    /// Where operators connect.
     pub listen: SocketAddr,
+    /// What an operator must show. Visible ASCII. `None`: nothing; then `listen` is loopback.
+    pub token: Option<Secret>,
 }
 
 /// `[limits]`: sizes and deadlines. No duration is zero, none is longer than a day.
@@ -140,8 +143,26 @@ pub struct Key {
     pub models: Option<Vec<String>>,
     /// The upstreams it may use, by name; `None`: all.
     pub upstreams: Option<Vec<String>>,
+    /// The routes without a model that it may use.
+    pub allow: Allow,
     /// From this moment on the key is no key.
     pub expires: Option<SystemTime>,
+}
+
+/// The routes without a model, and whether a key opens them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// `intent=transcription`.
+    pub transcription: bool,
+    /// `call_id`.
+    pub calls: bool,
+}
+
+impl Default for Allow {
+    /// A call belongs to whoever made it, so nobody may join one unasked.
+    fn default() -> Self {
+        Self { transcription: true, calls: false }
+    }
 }
 
 /// `[log]`: what is logged, and how.

@@ -53,9 +53,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::control::config::Allow;
 
     fn key(name: &str, secret: &str, expires: Option<SystemTime>) -> Key {
-        Key { name: name.into(), digest: digest(secret), models: None, upstreams: None, expires }
+        Key {
+            name: name.into(),
+            digest: digest(secret),
+            models: None,
+            upstreams: None,
+            allow: Allow::default(),
+            expires,
+        }
     }
 
     fn found<'a>(keys: &'a Keys, presented: &str) -> Option<&'a str> {

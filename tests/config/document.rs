@@ -80,11 +80,12 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 
 #[test]
 fn a_key_of_a_feature_that_is_not_there_yet_is_unknown() {
-    let setup =
-        Setup::file(&format!("[limits]\nmax_links = 50000\n[server]\nreuse_port = false\n{UPSTREAM}warm = 4\n{KEY}"));
+    let setup = Setup::file(&format!(
+        "[limits]\nmax_links = 50000\n[server]\nreuse_port = false\n{UPSTREAM}bill_calls = true\n{KEY}"
+    ));
     assert_told(
         &setup.told(),
-        &["limits.max_links: unknown key", "server.reuse_port: unknown", "upstreams[0].warm: unknown"],
+        &["limits.max_links: unknown key", "server.reuse_port: unknown", "upstreams[0].bill_calls: unknown"],
     );
 }
 
@@ -173,17 +174,34 @@ fn what_is_printed_loads_again() {
     let (cert, key) = identity();
     let text = format!(
         "[server]\nlisten = [\"[::]:0\"]\nworkers = 2\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n\
-         allowed_origins = [\"https://a.b\"]\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n[log]\nformat = \"json\"\n\
+         allowed_origins = [\"https://a.b\"]\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"t\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n[log]\nformat = \"json\"\n\
          {UPSTREAM}organization = \"o\"\nmodels = {{ voice = {{ to = \"d\" }}, \"*\" = \"*\" }}\nheaders = {{ X-A = \"1\" }}\n\
+         transcription = \"t\"\ncalls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
          [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"k\"\napi_version = \"v1\"\n\
          [[upstreams]]\nname = \"c\"\nkind = \"compatible\"\nurl = \"ws://[::1]:1/{{model}}\"\nauth_scheme = \"\"\nca_file = \"cert.pem\"\n\
-         {KEY}models = [\"voice\"]\nexpires = 2027-01-01T00:00:00.5Z\n[[keys]]\nname = \"two\"\nkey = \"other\"\n"
+         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nexpires = 2027-01-01T00:00:00.5Z\n[[keys]]\nname = \"two\"\nkey = \"other\"\n"
     );
     let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key);
     let printed = config.config().to_string();
     fs::write(config.path(), &printed).unwrap();
     assert_eq!(config.config().to_string(), printed);
-    for line in ["close_timeout = \"1m30s\"", "auth = \"keys\"", "workers = 2", "\"*\" = \"*\"", "voice = \"d\""] {
+    for line in [
+        "close_timeout = \"1m30s\"",
+        "auth = \"keys\"",
+        "workers = 2",
+        "token = \"***\"",
+        "\"*\" = \"*\"",
+        "voice = \"d\"",
+        "transcription = \"t\"",
+        "calls = true",
+        "weight = 0",
+        "max_links = 9",
+        "warm = 4",
+        "warm_max_idle = \"1m\"",
+        "429 = 503",
+        "allow = [\"calls\"]",
+        "allow = [\"transcription\"]",
+    ] {
         assert!(printed.contains(line), "missing {line:?} in:\n{printed}");
     }
 }

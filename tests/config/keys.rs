@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use realtime_relay::control::config::Allow;
 use realtime_relay::control::keys::digest;
 
 use crate::setup::{KEY, Setup, UPSTREAM, assert_told};
@@ -33,6 +34,23 @@ fn an_expiry_is_a_string_or_a_toml_moment() {
         assert_eq!(config.keys[0].expires, Some(UNIX_EPOCH + Duration::from_hours(499_656)), "{expires}");
     }
     assert_told(&told_of_key("key = \"k\"\nexpires = 2027-01-01\n"), &["expires: needs a date, a time and an offset"]);
+}
+
+#[test]
+fn a_key_opens_the_routes_it_is_allowed() {
+    let allow = |line: &str| Setup::file(&format!("{UPSTREAM}{KEY}{line}")).config().keys[0].allow;
+    assert_eq!(allow(""), Allow { transcription: true, calls: false });
+    assert_eq!(allow("allow = []\n"), Allow { transcription: false, calls: false });
+    assert_eq!(allow("allow = [\"calls\"]\n"), Allow { transcription: false, calls: true });
+    assert_eq!(allow("allow = [\"calls\", \"transcription\"]\n"), Allow { transcription: true, calls: true });
+    assert_told(
+        &told_of_key("key = \"k\"\nallow = [\"call\", \"calls\", \"calls\", \"everything\"]\n"),
+        &[
+            "keys[0].allow[0]: unknown value `call`; did you mean `calls`?",
+            "keys[0].allow[2]: listed twice",
+            "keys[0].allow[3]: unknown value `everything`; one of transcription, calls",
+        ],
+    );
 }
 
 #[test]

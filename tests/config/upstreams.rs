@@ -1,5 +1,8 @@
 //! `[[upstreams]]`.
 
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
 use realtime_relay::control::config::Kind;
 
 use crate::setup::{KEY, Setup, UPSTREAM, assert_told};
@@ -60,7 +63,9 @@ fn an_upstream_has_what_its_kind_has() {
 #[test]
 fn every_key_may_be_written_as_it_would_be_if_it_were_absent() {
     let lines = "organization = \"\"\nproject = \"\"\napi_version = \"\"\nauth_header = \"Authorization\"\n\
-                 auth_scheme = \"Bearer\"\nheaders = {}\nsubprotocols = []\nbeta_header = false\nca_file = \"\"\npriority = 0\n";
+                 auth_scheme = \"Bearer\"\nheaders = {}\nsubprotocols = []\nbeta_header = false\nca_file = \"\"\npriority = 0\n\
+                 transcription = \"\"\ncalls = false\nweight = 1\nmax_links = 0\nwarm = 0\nwarm_max_idle = \"30s\"\n\
+                 status_map = {}\n";
     Setup::file(&format!("{UPSTREAM}{lines}{KEY}")).config();
 }
 
@@ -111,6 +116,62 @@ fn headers_that_are_the_relays_own_are_refused() {
 fn the_header_that_carries_the_key_is_nobody_elses() {
     let lines = "kind = \"compatible\"\nurl = \"ws://h/\"\nauth_header = \"X-Key\"\nforward_headers = [\"x-key\"]\n";
     assert_told(&told_of_upstream(lines), &["auth_header: `x-key` carries the key"]);
+}
+
+#[test]
+fn an_upstream_says_how_much_of_it_is_used() {
+    let upstream = |lines: &str| Setup::file(&format!("{UPSTREAM}{lines}{KEY}")).config().upstreams.remove(0);
+    let plain = upstream("");
+    assert_eq!((plain.weight, plain.max_links, plain.warm), (1, None, 0));
+    assert_eq!((plain.transcription, plain.calls), (None, false));
+    assert_eq!((plain.warm_max_idle, plain.status_map.len()), (Duration::from_secs(30), 0));
+    let full = upstream(
+        "models = { voice = \"v\", \"*\" = \"*\" }\ntranscription = \"whisper\"\ncalls = true\nweight = 0\nmax_links = 20\n\
+         warm = 4\nwarm_max_idle = \"45s\"\nstatus_map = { 429 = 503, \"500\" = 599 }\n",
+    );
+    assert_eq!((full.weight, full.max_links, full.warm), (0, NonZeroUsize::new(20), 4));
+    assert_eq!((full.transcription.as_deref(), full.calls), (Some("whisper"), true));
+    assert_eq!(full.warm_max_idle, Duration::from_secs(45));
+    let map: Vec<_> = full.status_map.iter().map(|(from, to)| (from.as_u16(), to.as_u16())).collect();
+    assert_eq!(map, [(429, 503), (500, 599)]);
+    assert_eq!(full.models.named().collect::<Vec<_>>(), [("voice", "v")]);
+}
+
+#[test]
+fn an_upstream_that_is_used_wrongly_is_told() {
+    let told = told_of_upstream(
+        "kind = \"compatible\"\nurl = \"ws://h/\"\ntranscription = \"*\"\ncalls = 1\nweight = -1\nmax_links = -1\n\
+         warm = 1001\nwarm_max_idle = \"0s\"\nstatus_map = { 399 = 503, 600 = 503, 0x1ad = 503, 429 = 200, 430 = \"503\", 431 = -1 }\n",
+    );
+    assert_told(
+        &told,
+        &[
+            "transcription: `*` names no model",
+            "calls: expected true or false",
+            "weight: not from 0 to 1000000; 0 is taken when nothing",
+            "max_links: not from 0",
+            "warm: not from 0 to 1000",
+            "warm_max_idle: a deadline of zero",
+            "status_map.399: `399` is not an HTTP status",
+            "status_map.600: `600`",
+            "status_map.0x1ad: `0x1ad`",
+            "status_map.429: 200 is not an HTTP status from 400 to 599",
+            "status_map.430: expected an HTTP status such as 503, found a string",
+            "status_map.431: -1 is not",
+        ],
+    );
+}
+
+#[test]
+fn a_warm_leg_needs_a_model_and_a_key_of_ours() {
+    let told = |models: &str| Setup::file(&format!("{UPSTREAM}{models}warm = 1\n{KEY}")).told();
+    for models in ["", "models = { \"*\" = \"*\" }\n", "models = { \"*\" = \"m\" }\n"] {
+        assert_told(&told(models), &["upstreams[0].warm: no model is named for which to open legs; write models ="]);
+    }
+    let keyless = UPSTREAM.replace("key = \"sk-literal\"\n", "models = { m = \"m\" }\n");
+    let passthrough = |warm: u8| Setup::file(&format!("[server]\nauth = \"passthrough\"\n{keyless}warm = {warm}\n"));
+    assert_told(&passthrough(1).told(), &["upstreams[0].warm: no leg can be opened ahead with auth = \"passthrough\""]);
+    assert_eq!(passthrough(0).config().upstreams[0].warm, 0);
 }
 
 /// What is told about one upstream with these lines in it.

@@ -9,9 +9,12 @@ use toml::value::Datetime;
 use super::document::Value;
 use super::outside::Outside;
 use super::providers::{Providers, unique_name};
-use super::table::{Given, Table};
-use super::{Key, units};
+use super::table::{Given, Table, suggest};
+use super::{Allow, Key, units};
 use crate::control::keys;
+
+/// What `allow` may list.
+const ROUTES: [&str; 2] = ["transcription", "calls"];
 
 /// Every `[[keys]]`.
 pub(super) fn read(tables: Vec<Table<'_>>, providers: &Providers, outside: &Outside<'_>) -> Vec<Key> {
@@ -29,9 +32,10 @@ pub(super) fn read(tables: Vec<Table<'_>>, providers: &Providers, outside: &Outs
         }
         let upstreams = upstreams(&mut table, providers);
         let models = models(&mut table, providers, upstreams.as_deref());
+        let allow = allow(&mut table);
         let expires = expires(&mut table);
         if let (Some(name), Some(Given { value: digest, .. })) = (name, digest) {
-            keys.push(Key { name, digest, models, upstreams, expires });
+            keys.push(Key { name, digest, models, upstreams, allow, expires });
         }
         table.finish();
     }
@@ -85,6 +89,25 @@ fn models(table: &mut Table<'_>, providers: &Providers, upstreams: Option<&[Stri
         }
     }
     Some(value.into_iter().map(|given| given.value).collect())
+}
+
+fn allow(table: &mut Table<'_>) -> Allow {
+    let Some(texts) = table.texts("allow") else { return Allow::default() };
+    let mut allow = Allow { transcription: false, calls: false };
+    for Given { value, spot } in texts.value {
+        let route = match value.as_str() {
+            "transcription" => &mut allow.transcription,
+            "calls" => &mut allow.calls,
+            _ => {
+                table.note(&spot, format!("unknown value `{value}`; {}", suggest(&value, &ROUTES, "one of")));
+                continue;
+            }
+        };
+        if std::mem::replace(route, true) {
+            table.note(&spot, "listed twice; leave one out");
+        }
+    }
+    allow
 }
 
 fn expires(table: &mut Table<'_>) -> Option<SystemTime> {

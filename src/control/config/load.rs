@@ -88,7 +88,7 @@ fn text_of(file: &Path) -> Result<String, Mistakes> {
 /// Walks the whole document, whatever it finds: the result is only good for something if nothing was noted.
 fn read(mut root: Table<'_>, outside: &Outside<'_>) -> Config {
     let (server, auth) = process::server(root.table("server"), outside);
-    let admin = process::admin(root.table("admin"), &server.listen);
+    let admin = process::admin(root.table("admin"), &server.listen, outside);
     let limits = process::limits(root.table("limits"));
     let log = process::log(root.table("log"));
     let (upstreams, keys) = (root.tables("upstreams"), root.tables("keys"));

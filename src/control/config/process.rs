@@ -17,7 +17,7 @@ use super::document::Value;
 use super::outside::{self, Outside};
 use super::table::{Given, Table};
 use super::units;
-use super::{Admin, Auth, Limits, Log, LogFormat, Origins, Server, TlsIdentity};
+use super::{Admin, Auth, Limits, Log, LogFormat, Origins, Secret, Server, TlsIdentity};
 
 /// More threads than any machine has cores are a slip.
 const MOST_WORKERS: usize = 1024;
@@ -38,19 +38,31 @@ pub(super) fn server(mut table: Table<'_>, outside: &Outside<'_>) -> (Server, Gi
     (server, auth)
 }
 
-/// `[admin]`. Its address must be another than those of the clients.
-pub(super) fn admin(mut table: Table<'_>, clients: &[SocketAddr]) -> Admin {
+/// `[admin]`. Its address must be another than those of the clients, and a token guards it unless it is loopback.
+pub(super) fn admin(mut table: Table<'_>, clients: &[SocketAddr], outside: &Outside<'_>) -> Admin {
     let absent = Given { value: SocketAddr::from(([127, 0, 0, 1], 9090)), spot: table.spot_of("listen") };
     let Given { value: listen, spot } = table.parsed("listen", "a string", address).unwrap_or(absent);
+    let any_host = |client: &SocketAddr| client.ip().is_unspecified() || listen.ip().is_unspecified();
     let same_port = |client: &SocketAddr| client.port() == listen.port() && client.port() != 0;
-    let same_host = |client: &SocketAddr| client.ip() == listen.ip() || client.ip().is_unspecified();
-    if !is_loopback(listen) {
-        table.note(&spot, "not loopback, and nothing authenticates an operator; write 127.0.0.1:9090");
-    } else if clients.iter().any(|client| same_port(client) && same_host(client)) {
+    if clients.iter().any(|client| same_port(client) && (client.ip() == listen.ip() || any_host(client))) {
         table.note(&spot, format!("clients are listened to on {listen}; choose another port"));
     }
+    if !is_loopback(listen) && !table.has("token") {
+        let what = format!("missing, and {listen} is not loopback; write token = \"env:RELAY_TOKEN\"");
+        table.note(&table.spot_of("token"), what);
+    }
+    let token = table.parsed("token", "a string", |text| bearer_token(outside.secret(text)?));
     table.finish();
-    Admin { listen }
+    Admin { listen, token: token.map(|given| given.value) }
+}
+
+/// What can stand behind `Bearer ` in a header.
+fn bearer_token(token: Secret) -> Result<Secret, String> {
+    if token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(token)
+    } else {
+        Err("has a character that no token may hold; write visible ASCII without blanks".into())
+    }
 }
 
 /// `[limits]`.

@@ -2,15 +2,14 @@
 
 use hyper::header::HeaderValue;
 
-use super::document::Value;
 use super::headers;
 use super::kinds;
-use super::mistake::Spot;
 use super::outside::{self, Outside};
-use super::table::{Given, Table, as_text, mismatch};
+use super::serving;
+use super::table::{Given, Table};
 use super::units;
 use super::url::{self, Flavour};
-use super::{Auth, Kind, Models, Secret, Upstream};
+use super::{Auth, Kind, Secret, Upstream};
 
 /// The upstreams that could be read, and the names of all that have one.
 #[derive(Debug, Default)]
@@ -53,7 +52,7 @@ fn upstream(table: &mut Table<'_>, name: Option<String>, auth: Auth, outside: &O
     let url =
         url.and_then(|Given { value, spot }| url::parse(&value, flavour).map_err(|what| table.note(&spot, what)).ok());
     let key = key(table, flavour, auth, outside);
-    let models = models(table);
+    let serving = serving::read(table, auth);
     let kind = kinds::read(table, flavour);
     let priority = table.integer("priority").map_or(0, |given| given.value);
     let await_first_event = table.boolean("await_first_event").map(|given| given.value);
@@ -81,8 +80,15 @@ fn upstream(table: &mut Table<'_>, name: Option<String>, auth: Auth, outside: &O
         kind: kind?,
         url: url?,
         key,
-        models,
+        models: serving.models,
+        transcription: serving.transcription,
+        calls: serving.calls,
         priority,
+        weight: serving.weight,
+        max_links: serving.max_links,
+        warm: serving.warm,
+        warm_max_idle: serving.warm_max_idle,
+        status_map: serving.status_map,
         await_first_event: await_first_event.unwrap_or(flavour? != Flavour::Compatible),
         headers,
         forward_headers,
@@ -118,36 +124,4 @@ fn key(table: &mut Table<'_>, flavour: Option<Flavour>, auth: Auth, outside: &Ou
         table.note(&spot, "has a character that no header may hold; look for a line break inside of it");
     }
     Some(key)
-}
-
-fn models(table: &mut Table<'_>) -> Models {
-    let Some(Given { value: entries, spot }) = table.entries("models") else { return Models::any() };
-    if entries.is_empty() {
-        table.note(&spot, "empty, so nothing is served; leave `models` out to serve every name");
-    }
-    let mut pairs = Vec::new();
-    for entry in entries {
-        let spot = Spot { place: entry.node.place, path: format!("{}.\"{}\"", spot.path, entry.key) };
-        let sent = match entry.node.value {
-            Value::Table(entries) => {
-                let mut target = table.below(spot.clone(), entries);
-                let sent = target.required_text("to", "the-upstream-s-name");
-                target.finish();
-                sent.map(|given| given.value)
-            }
-            other => as_text(other)
-                .map_err(|other| table.note(&spot, mismatch("a string or a table { to = \"…\" }", &other)))
-                .ok(),
-        };
-        match sent {
-            None => {}
-            Some(_) if entry.key.is_empty() => table.note(&spot, "an empty name is asked for by nobody; leave it out"),
-            Some(sent) if sent.is_empty() => table.note(&spot, "empty; write the name the upstream uses"),
-            Some(sent) if sent == "*" && entry.key != "*" => {
-                table.note(&spot, "`*` stands for the name asked for, and only under the key \"*\"; write the name");
-            }
-            Some(sent) => pairs.push((entry.key, sent)),
-        }
-    }
-    Models::new(pairs)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
@@ -20,12 +21,18 @@ impl fmt::Display for Config {
 #[derive(Serialize)]
 struct Shown {
     server: ShownServer,
-    admin: BTreeMap<&'static str, String>,
+    admin: ShownAdmin,
     limits: ShownLimits,
     log: BTreeMap<&'static str, String>,
     upstreams: Vec<ShownUpstream>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     keys: Vec<ShownKey>,
+}
+
+#[derive(Serialize)]
+struct ShownAdmin {
+    listen: String,
+    token: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -54,7 +61,13 @@ struct ShownUpstream {
     kind: &'static str,
     url: String,
     key: Option<&'static str>,
+    transcription: String,
+    calls: bool,
     priority: i64,
+    weight: u32,
+    max_links: usize,
+    warm: u32,
+    warm_max_idle: String,
     await_first_event: bool,
     organization: Option<String>,
     project: Option<String>,
@@ -68,6 +81,8 @@ struct ShownUpstream {
     models: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, &'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    status_map: BTreeMap<String, u16>,
 }
 
 #[derive(Serialize)]
@@ -76,6 +91,7 @@ struct ShownKey {
     sha256: String,
     models: Option<Vec<String>>,
     upstreams: Option<Vec<String>>,
+    allow: Vec<&'static str>,
     expires: Option<String>,
 }
 
@@ -87,7 +103,10 @@ impl Shown {
         };
         Self {
             server: server(config),
-            admin: BTreeMap::from([("listen", config.admin.listen.to_string())]),
+            admin: ShownAdmin {
+                listen: config.admin.listen.to_string(),
+                token: config.admin.token.as_ref().map(|_| MASK),
+            },
             limits: limits(config),
             log: BTreeMap::from([("format", format.to_owned()), ("level", config.log.level.clone())]),
             upstreams: config.upstreams.iter().map(upstream).collect(),
@@ -134,13 +153,20 @@ fn upstream(upstream: &Upstream) -> ShownUpstream {
         url: upstream.url.to_string(),
         key: upstream.key.as_ref().map(|_| MASK),
         models: upstream.models.pairs().map(|(asked, sent)| (asked.to_owned(), sent.to_owned())).collect(),
+        transcription: upstream.transcription.clone().unwrap_or_default(),
+        calls: upstream.calls,
         priority: upstream.priority,
+        weight: upstream.weight,
+        max_links: upstream.max_links.map_or(0, NonZeroUsize::get),
+        warm: upstream.warm,
+        warm_max_idle: units::write_duration(upstream.warm_max_idle),
         await_first_event: upstream.await_first_event,
         beta_header: upstream.beta_header,
         // Every value may be a credential, so none is shown.
         headers: upstream.headers.iter().map(|(name, _)| (name.to_string(), MASK)).collect(),
         forward_headers: upstream.forward_headers.iter().map(ToString::to_string).collect(),
         ca_file: upstream.ca_file.as_ref().map(|path| path.display().to_string()),
+        status_map: upstream.status_map.iter().map(|(from, to)| (from.as_str().to_owned(), to.as_u16())).collect(),
         ..ShownUpstream::default()
     };
     match &upstream.kind {
@@ -164,11 +190,13 @@ fn text_of(value: &hyper::header::HeaderValue) -> String {
 
 /// A digest is what a file is meant to hold, and tells which key it is: it is shown.
 fn key(key: &Key) -> ShownKey {
+    let routes = [(key.allow.transcription, "transcription"), (key.allow.calls, "calls")];
     ShownKey {
         name: key.name.clone(),
         sha256: keys::to_hex(&key.digest),
         models: key.models.clone(),
         upstreams: key.upstreams.clone(),
+        allow: routes.into_iter().filter(|(allowed, _)| *allowed).map(|(_, name)| name).collect(),
         expires: key.expires.map(units::write_moment),
     }
 }

@@ -193,7 +193,7 @@ pub(super) fn mismatch(wanted: &str, found: &Value) -> String {
 }
 
 /// The name that was probably meant, or all there are.
-fn suggest(written: &str, known: &[&str], all: &str) -> String {
+pub(super) fn suggest(written: &str, known: &[&str], all: &str) -> String {
     match nearest(written, known) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("{all} {}", known.join(", ")),

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use rustls_pki_types::CertificateDer;
 
@@ -24,8 +27,24 @@ pub struct Upstream {
     pub key: Option<Secret>,
     /// The names it serves.
     pub models: Models,
+    /// The model of `intent=transcription`, by the upstream's name for it; `None`: it does not serve that route. Neither
+    /// empty nor `*`.
+    pub transcription: Option<String>,
+    /// Whether it serves `call_id`.
+    pub calls: bool,
     /// Lower is tried first.
     pub priority: i64,
+    /// Its share among those of its priority, at most a million; 0: only when nothing else is left.
+    pub weight: u32,
+    /// The most links to it, over all workers; `None`: no limit of its own.
+    pub max_links: Option<NonZeroUsize>,
+    /// The legs kept open ahead for each of [`Models::named`], at most a thousand. Not above 0 with passthrough, nor
+    /// where no model is named.
+    pub warm: u32,
+    /// How long such a leg waits before another takes its place.
+    pub warm_max_idle: Duration,
+    /// The status of its refusals, and what clients get instead. All are from 400 to 599.
+    pub status_map: BTreeMap<StatusCode, StatusCode>,
     /// Whether the client's 101 waits for the upstream's first event. The kind's default has been filled in.
     pub await_first_event: bool,
     /// Sent with every upgrade. Every value is marked sensitive: it may be a credential.
@@ -162,6 +181,11 @@ impl Models {
             Rest::AsItIs => Some(("*", "*")),
             Rest::To(sent) => Some(("*", sent.as_str())),
         };
-        self.named.iter().map(|(asked, sent)| (asked.as_str(), sent.as_str())).chain(rest)
+        self.named().chain(rest)
+    }
+
+    /// The pairs without `*`: the models that the configuration knows by name.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.named.iter().map(|(asked, sent)| (asked.as_str(), sent.as_str()))
     }
 }
