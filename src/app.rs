@@ -9,8 +9,9 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::control::config::Config;
-use crate::edge::{Edge, admin, listener};
+use crate::control::config::{Config, Upstream};
+use crate::edge::admin::{self, Admin, BreakerState, UpstreamStatus};
+use crate::edge::{Edge, listener};
 use crate::worker::{Worker, hand_over};
 
 /// A relay that runs. Dropped, it stops: its listeners and links are closed.
@@ -38,11 +39,12 @@ impl Relay {
                 Worker::start(number, move || Edge::new(&config).map_err(anyhow::Error::from))
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let operators = Admin { token: config.admin.token.clone(), status: move || statuses(&config) };
         let (stop, stopped) = oneshot::channel();
         let acceptor = std::thread::Builder::new().name("acceptor".to_owned());
         let runtime = || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let acceptor = acceptor.spawn(move || match runtime() {
-            Ok(runtime) => accept(&runtime, listeners, admin, workers, stopped),
+            Ok(runtime) => accept(&runtime, listeners, (admin, operators), workers, stopped),
             Err(error) => tracing::error!(%error, "the listeners have no runtime"),
         })?;
         Ok(Self { addresses, admin_address, stop: Some(stop), acceptor: Some(acceptor) })
@@ -66,17 +68,33 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
+/// The configured upstreams. Nothing watches them yet, so nothing is wrong with them.
+fn statuses(config: &Config) -> Vec<UpstreamStatus> {
+    let status = |upstream: &Upstream| UpstreamStatus {
+        name: upstream.name.clone(),
+        kind: upstream.kind.name(),
+        breaker: BreakerState::Closed,
+        retry_after_ms: 0,
+        failures: 0,
+        links: 0,
+        warm: 0,
+        last_error: None,
+        credential_rejected: 0,
+    };
+    config.upstreams.iter().map(status).collect()
+}
+
 fn accept(
     runtime: &LocalRuntime,
     listeners: Vec<TcpListener>,
-    admin: TcpListener,
+    (admin, operators): (TcpListener, Admin<impl Fn() -> Vec<UpstreamStatus> + 'static>),
     workers: Vec<Worker>,
     stopped: oneshot::Receiver<()>,
 ) {
     let workers = Rc::new(workers);
     let serving = async {
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(admin::serve(tokio::net::TcpListener::from_std(admin)?));
+        tasks.spawn_local(admin::serve(tokio::net::TcpListener::from_std(admin)?, operators));
         for listener in listeners {
             let (listener, workers) = (tokio::net::TcpListener::from_std(listener)?, workers.clone());
             tasks.spawn_local(listener::accept(listener, move |stream, client| hand_over(&workers, stream, client)));

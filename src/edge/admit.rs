@@ -6,15 +6,14 @@
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::StatusCode;
+use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request;
-use hyper::http::uri::Authority;
-use hyper::{StatusCode, Uri};
 
 use super::refusal::Refusal;
 use super::upstream::Upstream;
-use super::{Edge, credential, handshake, query};
-use crate::control::config::{Auth, Key, Secret};
+use super::{Edge, credential, handshake, loopback, query};
+use crate::control::config::{self, Auth, Key, Secret};
 use credential::Credential;
 use query::{Query, Route};
 
@@ -32,9 +31,11 @@ pub struct Admitted {
     pub passed_key: Option<Secret>,
     /// Where it goes.
     pub upstream: Rc<Upstream>,
-    /// The model that the client asked for.
+    /// What the client wants to talk to.
+    pub route: Route,
+    /// The model that the client asked for; for transcription the upstream's own, for a call empty: it began elsewhere.
     pub model_asked: String,
-    /// The name that the upstream is sent.
+    /// The name that the upstream has for it; for a call empty.
     pub model_sent: String,
     /// The client's other query parameters, decoded.
     pub query: Vec<(String, String)>,
@@ -58,17 +59,15 @@ pub fn admit(edge: &Edge, head: &request::Parts, request_id: &HeaderValue) -> Re
     let credential = Credential::of(&head.headers, &query);
     let holder = check_key(edge, credential)?;
     let (route, rest) = query.route()?;
-    let Route::Model(model_asked) = route else {
-        let message = format!("no upstream here serves {route}");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "model_not_found", message));
-    };
-    let (upstream, model_sent) = find_upstream(edge, holder.key, &model_asked)?;
+    let (upstream, model_sent) = find_upstream(edge, holder.key, &route)?;
+    let model_asked = if let Route::Model(asked) = &route { asked.clone() } else { model_sent.clone() };
     Ok(Admitted {
         request_id: request_id.clone(),
         key_name: holder.name,
         passed_key: holder.passed,
         forwarded: forwarded(&head.headers, &upstream.config.forward_headers),
         upstream,
+        route,
         model_asked,
         model_sent,
         query: rest,
@@ -81,7 +80,7 @@ fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {
     let refuse = |message: &str| Err(Refusal::new(StatusCode::FORBIDDEN, "origin_not_allowed", message));
     // Without keys, whoever reaches the listener may spend the upstream's: no web page may, under any name (DNS
     // rebinding shows in `Host`).
-    if edge.auth == Auth::None && !names_loopback(&head.uri, &head.headers) {
+    if edge.auth == Auth::None && !loopback::is_named(&head.uri, &head.headers) {
         return refuse("this relay asks for no key, so it answers only to a loopback name in `Host`");
     }
     let mut origins = head.headers.get_all(ORIGIN).iter();
@@ -89,16 +88,6 @@ fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {
         return Ok(());
     }
     refuse("this origin may not use the relay; its operator can add it to `allowed_origins`")
-}
-
-fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
-    let is_loopback = |authority: &Authority| {
-        let host = authority.host();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-    };
-    let host = handshake::only(headers, HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    host.as_ref().is_some_and(is_loopback) && uri.authority().is_none_or(is_loopback)
 }
 
 /// Who asks.
@@ -130,25 +119,43 @@ fn unauthorized(what: &str) -> Refusal {
         .with_header(hyper::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
-/// The best candidate for a model, and the name it is sent.
-fn find_upstream(edge: &Edge, key: Option<&Key>, model: &str) -> Result<(Rc<Upstream>, String), Refusal> {
-    let serving = |upstream: &&Rc<Upstream>| upstream.config.models.sent_as(model).is_some();
+/// The best candidate for a route, and the name it has for the model.
+fn find_upstream(edge: &Edge, key: Option<&Key>, route: &Route) -> Result<(Rc<Upstream>, String), Refusal> {
+    let serving = |upstream: &&Rc<Upstream>| served_as(route, &upstream.config).is_some();
     if !edge.upstreams.iter().any(|upstream| serving(&upstream)) {
-        let message = format!("no upstream here serves the model {model:?}");
+        let message = format!("no upstream here serves {route}");
         return Err(Refusal::new(StatusCode::NOT_FOUND, "model_not_found", message));
     }
-    let may_ask = key.and_then(|key| key.models.as_ref()).is_none_or(|models| models.iter().any(|name| name == model));
     let may_use = |upstream: &&Rc<Upstream>| {
         let allowed = key.and_then(|key| key.upstreams.as_ref());
         allowed.is_none_or(|names| names.contains(&upstream.config.name))
     };
+    let may_ask = key.is_none_or(|key| may_ask(key, route));
     let best = edge.upstreams.iter().filter(serving).find(may_use).filter(|_| may_ask);
     let Some(upstream) = best else {
-        let message = format!("this key may not use the model {model:?}");
+        let message = format!("this key may not use {route}");
         return Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
     };
-    let sent = upstream.config.models.sent_as(model).unwrap_or(model).to_owned();
+    let sent = served_as(route, &upstream.config).unwrap_or_default().to_owned();
     Ok((upstream.clone(), sent))
+}
+
+/// The name that an upstream has for what a route asks for; a call has none. `None`: it does not serve the route.
+fn served_as<'a>(route: &'a Route, upstream: &'a config::Upstream) -> Option<&'a str> {
+    match route {
+        Route::Model(asked) => upstream.models.sent_as(asked),
+        Route::Transcription => upstream.transcription.as_deref(),
+        Route::Call(_) => upstream.calls.then_some(""),
+    }
+}
+
+/// Whether a key opens a route, wherever that leads. Its list of models says nothing of the routes without one.
+fn may_ask(key: &Key, route: &Route) -> bool {
+    match route {
+        Route::Model(asked) => key.models.as_ref().is_none_or(|models| models.contains(asked)),
+        Route::Transcription => key.allow.transcription,
+        Route::Call(_) => key.allow.calls,
+    }
 }
 
 /// The headers on the list, but for those that `Connection` nominates: they end here (RFC 9110 section 7.6.1).

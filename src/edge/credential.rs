@@ -22,8 +22,8 @@ impl Credential {
     pub fn of(headers: &HeaderMap, query: &Query) -> Option<Self> {
         let in_subprotocol = || subprotocols(headers).find_map(|item| item.strip_prefix(SUBPROTOCOL_PREFIX));
         let header = |name: &str| handshake::only(headers, name).and_then(|value| value.to_str().ok());
-        let in_authorization = || header(AUTHORIZATION.as_str()).and_then(bearer);
-        let found = in_subprotocol().or_else(in_authorization).or_else(|| header("api-key")).or_else(|| query.key());
+        let found =
+            in_subprotocol().or_else(|| bearer_of(headers)).or_else(|| header("api-key")).or_else(|| query.key());
         found.map(str::trim).filter(|key| !key.is_empty()).map(|key| Self(Secret::new(key)))
     }
 
@@ -43,7 +43,9 @@ pub fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     handshake::items(headers, SEC_WEBSOCKET_PROTOCOL)
 }
 
-fn bearer(value: &str) -> Option<&str> {
+/// What the one `Authorization: Bearer` carries.
+pub fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    let value = handshake::only(headers, AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_at_checked(BEARER.len())?;
     scheme.eq_ignore_ascii_case(BEARER).then_some(key)
 }

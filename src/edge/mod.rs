@@ -8,6 +8,7 @@ pub mod admit;
 pub mod credential;
 pub mod handshake;
 pub mod listener;
+pub mod loopback;
 pub mod query;
 pub mod refusal;
 pub mod service;

@@ -19,8 +19,8 @@ pub enum Route {
     Model(String),
     /// `intent=transcription`: the upstream's own transcription model.
     Transcription,
-    /// `call_id`: a call that is under way.
-    Call,
+    /// `call_id`: a call that is under way, by its id.
+    Call(String),
 }
 
 impl fmt::Display for Route {
@@ -28,7 +28,7 @@ impl fmt::Display for Route {
         match self {
             Self::Model(name) => write!(f, "the model {name:?}"),
             Self::Transcription => f.write_str("transcription sessions"),
-            Self::Call => f.write_str("calls"),
+            Self::Call(_) => f.write_str("calls"),
         }
     }
 }
@@ -62,7 +62,7 @@ impl Query {
             (Some(_), Some(_), ..) => return Err(invalid("`intent` and `call_id` exclude each other".to_owned())),
             (Some("transcription"), ..) => Route::Transcription,
             (Some(_), ..) => return Err(invalid("the only `intent` is `transcription`".to_owned())),
-            (_, Some(_), ..) => Route::Call,
+            (_, Some(call), ..) => Route::Call(call.to_owned()),
             (.., Some(model), Some(deployment)) if model != deployment => {
                 return Err(invalid("`model` and `deployment` name different models".to_owned()));
             }

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 /// The header that carries the request id, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The longest `x-request-id` that is taken over.
+const MAX_REQUEST_ID: usize = 128;
+
 /// Why a client does not get its link.
 #[derive(Debug)]
 pub struct Refusal {
@@ -82,4 +85,14 @@ impl Refusal {
             _ => "invalid_request_error",
         }
     }
+}
+
+/// The client's own request id where it is valid, else a new one.
+pub fn request_id(theirs: Option<&HeaderValue>) -> HeaderValue {
+    let is_valid =
+        |id: &&HeaderValue| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    theirs.filter(is_valid).cloned().unwrap_or_else(|| {
+        let id = format!("req_{}", uuid::Uuid::new_v4().simple());
+        HeaderValue::try_from(id).expect("hex digits are visible ASCII")
+    })
 }

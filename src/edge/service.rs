@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admit::admit;
-use super::refusal::{REQUEST_ID, Refusal};
+use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
 use super::tls::Conn;
 use super::upstream::dial::{Deadlines, dial};
@@ -146,17 +146,4 @@ async fn open(
             Err(failure.refusal(&upstream.config.name, edge.auth == Auth::Passthrough))
         }
     }
-}
-
-/// The longest `x-request-id` that is taken over.
-const MAX_REQUEST_ID: usize = 128;
-
-/// The client's own request id where it is valid, else a new one.
-fn request_id(theirs: Option<&HeaderValue>) -> HeaderValue {
-    let is_valid =
-        |id: &&HeaderValue| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
-    theirs.filter(is_valid).cloned().unwrap_or_else(|| {
-        let id = format!("req_{}", uuid::Uuid::new_v4().simple());
-        HeaderValue::try_from(id).expect("hex digits are visible ASCII")
-    })
 }

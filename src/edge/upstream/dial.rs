@@ -19,6 +19,7 @@ use super::kind::{self, Ask};
 use super::{Upstream, first_event};
 use crate::edge::admit::Admitted;
 use crate::edge::handshake;
+use crate::edge::query::Route;
 use crate::edge::refusal::REQUEST_ID;
 use crate::edge::tls::Conn;
 
@@ -59,7 +60,9 @@ pub async fn dial(
     let attempt = async {
         let opening = timeout(deadlines.dial, open(upstream, admitted)).await;
         let mut leg = opening.unwrap_or(Err(Failure::Timeout(deadlines.dial)))?;
-        if upstream.config.await_first_event {
+        // To a call that is under way nothing need be said.
+        let speaks_first = !matches!(admitted.route, Route::Call(_));
+        if upstream.config.await_first_event && speaks_first {
             leg.early = first_event::wait(&mut leg.stream, leg.early, max_message_bytes).await?;
         }
         Ok(leg)

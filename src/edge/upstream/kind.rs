@@ -15,12 +15,13 @@ use percent_encoding::{AsciiSet, utf8_percent_encode};
 use crate::control::config::{self, Kind, Secret};
 use crate::edge::admit::Admitted;
 use crate::edge::handshake::{self, VERSION, WEBSOCKET};
+use crate::edge::query::Route;
 
 /// The header by which an upstream's operator finds the client's request again.
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 /// Who we are.
 const PRODUCT: HeaderValue = HeaderValue::from_static(concat!("realtime-relay/", env!("CARGO_PKG_VERSION")));
-/// Everything but the unreserved characters (RFC 3986 section 2.3) is escaped in a model's name.
+/// Everything but the unreserved characters (RFC 3986 section 2.3) is escaped in the name of a model or a call.
 const RESERVED: AsciiSet = percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An upgrade request, with what is needed to verify its answer.
@@ -93,16 +94,31 @@ fn credential(kind: &Kind, secret: &Secret) -> Option<(HeaderName, HeaderValue)>
 /// Path and query of the request.
 fn target(upstream: &config::Upstream, admitted: &Admitted) -> Option<Uri> {
     let base = &upstream.url.path_and_query;
-    let model = utf8_percent_encode(&admitted.model_sent, &RESERVED).to_string();
+    let model = escaped(&admitted.model_sent);
+    let route = |model_parameter: &str| match &admitted.route {
+        Route::Model(_) => format!("{model_parameter}={model}"),
+        Route::Transcription => "intent=transcription".to_owned(),
+        Route::Call(id) => format!("call_id={}", escaped(id)),
+    };
     let target = match &upstream.kind {
-        Kind::OpenAi { .. } => with_query(&format!("{base}?model={model}"), &admitted.query),
-        Kind::Azure { api_version: None } => format!("{base}/openai/v1/realtime?model={model}"),
+        Kind::OpenAi { .. } => with_query(&joined(base, &route("model")), &admitted.query),
+        Kind::Azure { api_version: None } => format!("{base}/openai/v1/realtime?{}", route("model")),
         Kind::Azure { api_version: Some(version) } => {
-            format!("{base}/openai/realtime?api-version={version}&deployment={model}")
+            format!("{base}/openai/realtime?api-version={version}&{}", route("deployment"))
         }
-        Kind::Compatible { .. } => with_query(&base.replace("{model}", &model), &admitted.query),
+        Kind::Compatible { .. } => {
+            // The URL says where the model stands; of the other routes it knows nothing.
+            let base = base.replace("{model}", &model);
+            let is_model = matches!(admitted.route, Route::Model(_));
+            let asked = if is_model { base } else { joined(&base, &route("model")) };
+            with_query(&asked, &admitted.query)
+        }
     };
     Uri::try_from(target).ok()
+}
+
+fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, &RESERVED).to_string()
 }
 
 /// Appends the client's other parameters, encoded anew.
@@ -110,8 +126,12 @@ fn with_query(target: &str, query: &[(String, String)]) -> String {
     if query.is_empty() {
         return target.to_owned();
     }
-    let joint = if target.contains('?') { '&' } else { '?' };
     let mut rest = form_urlencoded::Serializer::new(String::new());
     rest.extend_pairs(query);
-    format!("{target}{joint}{}", rest.finish())
+    joined(target, &rest.finish())
+}
+
+fn joined(target: &str, parameters: &str) -> String {
+    let joint = if target.contains('?') { '&' } else { '?' };
+    format!("{target}{joint}{parameters}")
 }
