@@ -9,8 +9,9 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::control::config::{Config, Upstream};
-use crate::edge::admin::{self, Admin, BreakerState, UpstreamStatus};
+use crate::control::config::Config;
+use crate::edge::admin::{self, Admin, UpstreamStatus};
+use crate::edge::upstream::shared::Shared;
 use crate::edge::{Edge, listener};
 use crate::worker::{Worker, hand_over};
 
@@ -33,13 +34,17 @@ impl Relay {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
         let admin = bind(config.admin.listen)?;
         let admin_address = admin.local_addr()?;
+        let shared: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
         let workers = (0..config.server.workers.get())
             .map(|number| {
-                let config = config.clone();
-                Worker::start(number, move || Edge::new(&config).map_err(anyhow::Error::from))
+                let (config, shared) = (config.clone(), shared.clone());
+                Worker::start(number, move || Edge::new(&config, &shared).map_err(anyhow::Error::from))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let operators = Admin { token: config.admin.token.clone(), status: move || statuses(&config) };
+        let operators = Admin {
+            token: config.admin.token.clone(),
+            status: move || shared.iter().map(|upstream| upstream.status()).collect(),
+        };
         let (stop, stopped) = oneshot::channel();
         let acceptor = std::thread::Builder::new().name("acceptor".to_owned());
         let runtime = || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
@@ -66,22 +71,6 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-/// The configured upstreams. Nothing watches them yet, so nothing is wrong with them.
-fn statuses(config: &Config) -> Vec<UpstreamStatus> {
-    let status = |upstream: &Upstream| UpstreamStatus {
-        name: upstream.name.clone(),
-        kind: upstream.kind.name(),
-        breaker: BreakerState::Closed,
-        retry_after_ms: 0,
-        failures: 0,
-        links: 0,
-        warm: 0,
-        last_error: None,
-        credential_rejected: 0,
-    };
-    config.upstreams.iter().map(status).collect()
 }
 
 fn accept(

@@ -107,12 +107,14 @@ mod tests {
 
     use super::*;
     use crate::control::config;
+    use crate::edge::upstream::shared::Shared;
 
     fn worker(number: usize) -> Worker {
         Worker::start(number, || {
             let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
             let config = config::parse(config).map_err(io::Error::other)?;
-            Edge::new(&config).map_err(io::Error::other)
+            let shared = [Arc::new(Shared::new(&config.upstreams[0]))];
+            Edge::new(&config, &shared).map_err(io::Error::other)
         })
         .unwrap()
     }

@@ -11,7 +11,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request;
 
 use super::refusal::Refusal;
-use super::upstream::Upstream;
+use super::upstream::{Candidate, Wanted};
 use super::{Edge, credential, handshake, loopback, query};
 use crate::control::config::{self, Auth, Key, Secret};
 use credential::Credential;
@@ -20,27 +20,15 @@ use query::{Query, Route};
 /// Where clients find the relay. The last two are Azure's.
 const PATHS: [&str; 3] = ["/v1/realtime", "/openai/v1/realtime", "/openai/realtime"];
 
-/// A request that may have its link, once its upstream stands.
+/// A request that may have its link, once an upstream stands.
 #[derive(Debug)]
 pub struct Admitted {
-    /// The client's own where it sent a valid one.
-    pub request_id: HeaderValue,
     /// The name of the client's key; `none` or `passthrough` in those modes.
     pub key_name: Rc<str>,
-    /// The client's own key, where it goes upstream.
-    pub passed_key: Option<Secret>,
-    /// Where it goes.
-    pub upstream: Rc<Upstream>,
-    /// What the client wants to talk to.
-    pub route: Route,
-    /// The model that the client asked for; for transcription the upstream's own, for a call empty: it began elsewhere.
-    pub model_asked: String,
-    /// The name that the upstream has for it; for a call empty.
-    pub model_sent: String,
-    /// The client's other query parameters, decoded.
-    pub query: Vec<(String, String)>,
-    /// The client's headers that go on.
-    pub forwarded: HeaderMap,
+    /// What it wants.
+    pub wanted: Wanted,
+    /// Who can give it: at least one.
+    pub candidates: Vec<Candidate>,
     /// What our 101 says in `Sec-WebSocket-Accept`.
     pub accept: HeaderValue,
     /// Whether the client offered the subprotocol `realtime`.
@@ -59,21 +47,10 @@ pub fn admit(edge: &Edge, head: &request::Parts, request_id: &HeaderValue) -> Re
     let credential = Credential::of(&head.headers, &query);
     let holder = check_key(edge, credential)?;
     let (route, rest) = query.route()?;
-    let (upstream, model_sent) = find_upstream(edge, holder.key, &route)?;
-    let model_asked = if let Route::Model(asked) = &route { asked.clone() } else { model_sent.clone() };
-    Ok(Admitted {
-        request_id: request_id.clone(),
-        key_name: holder.name,
-        passed_key: holder.passed,
-        forwarded: forwarded(&head.headers, &upstream.config.forward_headers),
-        upstream,
-        route,
-        model_asked,
-        model_sent,
-        query: rest,
-        accept,
-        offers_realtime: credential::subprotocols(&head.headers).any(|item| item == "realtime"),
-    })
+    let candidates = candidates(edge, holder.key, &route, &head.headers)?;
+    let wanted = Wanted { request_id: request_id.clone(), route, query: rest, passed_key: holder.passed };
+    let offers_realtime = credential::subprotocols(&head.headers).any(|item| item == "realtime");
+    Ok(Admitted { key_name: holder.name, wanted, candidates, accept, offers_realtime })
 }
 
 fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {
@@ -119,25 +96,30 @@ fn unauthorized(what: &str) -> Refusal {
         .with_header(hyper::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
-/// The best candidate for a route, and the name it has for the model.
-fn find_upstream(edge: &Edge, key: Option<&Key>, route: &Route) -> Result<(Rc<Upstream>, String), Refusal> {
-    let serving = |upstream: &&Rc<Upstream>| served_as(route, &upstream.config).is_some();
-    if !edge.upstreams.iter().any(|upstream| serving(&upstream)) {
+/// Who serves a route and may be used for it.
+fn candidates(edge: &Edge, key: Option<&Key>, route: &Route, headers: &HeaderMap) -> Result<Vec<Candidate>, Refusal> {
+    let serving = edge.upstreams.iter().filter_map(|upstream| Some((upstream, served_as(route, &upstream.config)?)));
+    let mut serving = serving.peekable();
+    if serving.peek().is_none() {
         let message = format!("no upstream here serves {route}");
         return Err(Refusal::new(StatusCode::NOT_FOUND, "model_not_found", message));
     }
-    let may_use = |upstream: &&Rc<Upstream>| {
-        let allowed = key.and_then(|key| key.upstreams.as_ref());
-        allowed.is_none_or(|names| names.contains(&upstream.config.name))
-    };
     let may_ask = key.is_none_or(|key| may_ask(key, route));
-    let best = edge.upstreams.iter().filter(serving).find(may_use).filter(|_| may_ask);
-    let Some(upstream) = best else {
+    let allowed = key.and_then(|key| key.upstreams.as_ref());
+    let usable =
+        serving.filter(|(upstream, _)| may_ask && allowed.is_none_or(|names| names.contains(&upstream.config.name)));
+    let candidates: Vec<_> = usable
+        .map(|(upstream, sent)| Candidate {
+            upstream: upstream.clone(),
+            model_sent: sent.to_owned(),
+            forwarded: forwarded(headers, &upstream.config.forward_headers),
+        })
+        .collect();
+    if candidates.is_empty() {
         let message = format!("this key may not use {route}");
         return Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
-    };
-    let sent = served_as(route, &upstream.config).unwrap_or_default().to_owned();
-    Ok((upstream.clone(), sent))
+    }
+    Ok(candidates)
 }
 
 /// The name that an upstream has for what a route asks for; a call has none. `None`: it does not serve the route.

@@ -27,6 +27,7 @@ use crate::relay::link;
 
 use tls::Acceptor;
 use upstream::Upstream;
+use upstream::shared::Shared;
 
 /// What the edge of one worker needs. Built once per worker, so that workers share no lock and no counter.
 #[derive(Debug)]
@@ -34,18 +35,18 @@ pub struct Edge {
     auth: Auth,
     origins: Origins,
     keys: Keys,
-    /// In order of priority.
     upstreams: Vec<Rc<Upstream>>,
     tls: Option<Acceptor>,
     limits: crate::control::config::Limits,
 }
 
 impl Edge {
-    /// The edge that `config` describes. Fails where the TLS stack refuses a certificate, a key or an authority.
-    pub fn new(config: &Config) -> Result<Self, tls::TlsError> {
-        let upstreams = config.upstreams.iter().map(|upstream| Upstream::new(upstream).map(Rc::new));
-        let mut upstreams = upstreams.collect::<Result<Vec<_>, _>>()?;
-        upstreams.sort_by_key(|upstream| upstream.config.priority);
+    /// The edge that `config` describes; `shared` is what all workers know of each upstream, in the same order. Fails
+    /// where the TLS stack refuses a certificate, a key or an authority.
+    pub fn new(config: &Config, shared: &[Arc<Shared>]) -> Result<Self, tls::TlsError> {
+        let upstreams = config.upstreams.iter().zip(shared);
+        let upstreams = upstreams.map(|(upstream, shared)| Upstream::new(upstream, shared.clone()).map(Rc::new));
+        let upstreams = upstreams.collect::<Result<_, _>>()?;
         Ok(Self {
             auth: config.server.auth,
             origins: config.server.allowed_origins.clone(),

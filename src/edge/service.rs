@@ -24,9 +24,9 @@ use super::admit::admit;
 use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
 use super::tls::Conn;
-use super::upstream::dial::{Deadlines, dial};
+use super::upstream::attempts;
+use super::upstream::dial::Deadlines;
 use super::{Client, Edge, Slot, admin, start};
-use crate::control::config::Auth;
 use crate::control::record;
 use crate::relay::link::Leg;
 
@@ -137,13 +137,7 @@ async fn open(
 ) -> Result<Begun, Refusal> {
     let admitted = admit(edge, head, request_id)?;
     let deadlines = Deadlines { dial: edge.limits.dial_timeout, all: edge.limits.admission_timeout };
-    let upstream = admitted.upstream.clone();
-    match dial(&upstream, &admitted, deadlines, edge.limits.max_message_bytes).await {
-        Ok(leg) => Ok(Begun { admitted, upstream: leg, client }),
-        Err(failure) => {
-            let source = std::error::Error::source(&failure).map(ToString::to_string);
-            record::dial_failed(request_id, &upstream.config.name, &failure.to_string(), source.as_deref());
-            Err(failure.refusal(&upstream.config.name, edge.auth == Auth::Passthrough))
-        }
-    }
+    let max_message_bytes = edge.limits.max_message_bytes;
+    let opened = attempts::open(&admitted.candidates, &admitted.wanted, deadlines, max_message_bytes).await?;
+    Ok(Begun { admitted, opened, client })
 }

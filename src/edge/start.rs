@@ -12,9 +12,10 @@ use hyper::{Response, StatusCode};
 
 use super::admit::Admitted;
 use super::handshake::WEBSOCKET;
+use super::query::Route;
 use super::refusal::REQUEST_ID;
 use super::tls::Conn;
-use super::upstream::dial::OpenLeg;
+use super::upstream::attempts::Opened;
 use super::{Client, Slot};
 use crate::control::link_info::{Heard, LinkInfo};
 use crate::control::record;
@@ -27,7 +28,7 @@ pub struct Begun {
     /// What the client asked for.
     pub admitted: Admitted,
     /// The leg that stands.
-    pub upstream: OpenLeg,
+    pub opened: Opened,
     /// Who asked.
     pub client: Client,
 }
@@ -40,7 +41,7 @@ pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
     headers.insert(UPGRADE, WEBSOCKET);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, admitted.accept.clone());
-    headers.insert(REQUEST_ID, admitted.request_id.clone());
+    headers.insert(REQUEST_ID, admitted.wanted.request_id.clone());
     if admitted.offers_realtime {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("realtime"));
     }
@@ -49,22 +50,28 @@ pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
 
 /// Begins the link. `slot` counts it on its worker until it ends.
 pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
-    let Begun { admitted, upstream, client: Client { address } } = begun;
+    let Begun { admitted, opened, client: Client { address } } = begun;
+    let Opened { upstream, model_sent, leg, place } = opened;
+    let model_asked = match admitted.wanted.route {
+        Route::Model(asked) => asked,
+        // Nobody asked for one by name.
+        Route::Transcription | Route::Call(_) => model_sent.clone(),
+    };
     let traffic = Traffic::default();
     let info = Rc::new(LinkInfo {
         id: uuid::Uuid::new_v4(),
-        request_id: admitted.request_id.to_str().unwrap_or_default().into(),
-        upstream_request_id: upstream.request_id.map(Into::into),
+        request_id: admitted.wanted.request_id.to_str().unwrap_or_default().into(),
+        upstream_request_id: leg.request_id.map(Into::into),
         key: admitted.key_name,
         client: address,
-        upstream: admitted.upstream.config.name.as_str().into(),
-        model_asked: admitted.model_asked.into(),
-        model_sent: admitted.model_sent.into(),
+        upstream: upstream.config.name.as_str().into(),
+        model_asked: model_asked.into(),
+        model_sent: model_sent.into(),
         opened: Instant::now(),
         heard: Heard::default(),
         traffic,
     });
-    let upstream = Leg { stream: upstream.stream, early: Bytes::copy_from_slice(&upstream.early) };
+    let upstream = Leg { stream: leg.stream, early: Bytes::copy_from_slice(&leg.early) };
     let tap = EventTap::new({
         let info = info.clone();
         move |event| record::event(&info, event)
@@ -74,6 +81,6 @@ pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
     tokio::task::spawn_local(async move {
         let report = link.run(&info.request_id).await;
         record::ended(&info, &report);
-        drop(slot);
+        drop((slot, place));
     });
 }

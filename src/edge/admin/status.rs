@@ -16,8 +16,8 @@ pub struct UpstreamStatus {
     /// How long until it is asked again; 0 unless the breaker is open.
     pub retry_after_ms: u64,
     /// Failures in a row that count.
-    pub failures: u32,
-    /// Links that are up.
+    pub failures: u64,
+    /// Links that are up, and attempts under way.
     pub links: usize,
     /// Legs that wait, opened ahead.
     pub warm: usize,

@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use super::first_event::Listening;
 use super::kind::{self, Ask};
-use super::{Upstream, first_event};
-use crate::edge::admit::Admitted;
+use super::{Candidate, Upstream, Wanted};
 use crate::edge::handshake;
 use crate::edge::query::Route;
 use crate::edge::refusal::REQUEST_ID;
@@ -48,31 +48,34 @@ pub struct Deadlines {
     pub all: Duration,
 }
 
-/// Opens a leg to `upstream` for an admitted client.
+/// Opens a leg at a candidate.
 ///
 /// Cancel safe: dropped, it closes the connection, and the attempt is over.
 pub async fn dial(
-    upstream: &Upstream,
-    admitted: &Admitted,
+    candidate: &Candidate,
+    wanted: &Wanted,
     deadlines: Deadlines,
     max_message_bytes: u64,
 ) -> Result<OpenLeg, Failure> {
     let attempt = async {
-        let opening = timeout(deadlines.dial, open(upstream, admitted)).await;
-        let mut leg = opening.unwrap_or(Err(Failure::Timeout(deadlines.dial)))?;
+        let opening = timeout(deadlines.dial, open(candidate, wanted)).await;
+        let leg = opening.unwrap_or(Err(Failure::Timeout(deadlines.dial)))?;
         // To a call that is under way nothing need be said.
-        let speaks_first = !matches!(admitted.route, Route::Call(_));
-        if upstream.config.await_first_event && speaks_first {
-            leg.early = first_event::wait(&mut leg.stream, leg.early, max_message_bytes).await?;
+        let speaks_first = !matches!(wanted.route, Route::Call(_));
+        if !(candidate.upstream.config.await_first_event && speaks_first) {
+            return Ok(leg);
         }
-        Ok(leg)
+        let mut listening = Listening::new(leg.stream, leg.early, max_message_bytes);
+        listening.first_event().await?;
+        let (stream, early) = listening.into_parts();
+        Ok(OpenLeg { stream, early, ..leg })
     };
     timeout(deadlines.all, attempt).await.unwrap_or(Err(Failure::Timeout(deadlines.all)))
 }
 
-async fn open(upstream: &Upstream, admitted: &Admitted) -> Result<OpenLeg, Failure> {
-    let ask = kind::ask(&upstream.config, admitted).ok_or(Failure::UnsendableKey)?;
-    let stream = connect(upstream).await?;
+async fn open(candidate: &Candidate, wanted: &Wanted) -> Result<OpenLeg, Failure> {
+    let ask = kind::ask(candidate, wanted).ok_or(Failure::UnsendableKey)?;
+    let stream = connect(&candidate.upstream).await?;
     switch(stream, ask).await
 }
 

@@ -3,7 +3,7 @@
 //! It refuses to know how it was found out. A message names the upstream and what happened, never its key or address.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -80,10 +80,51 @@ pub enum FirstWord {
     },
 }
 
+/// What a failure means for the next candidate and for the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The upstream's fault: it counts, and the next candidate is tried.
+    Counts,
+    /// The upstream asked to be left alone for so long (`None`: it did not say). The next candidate is tried.
+    RateLimited(Option<Duration>),
+    /// Our credential's fault: the next candidate is tried.
+    CredentialRejected,
+    /// What the client asked for is at fault, or its own credential: every candidate would say the same.
+    ClientsOwn,
+}
+
 impl Failure {
-    /// What the client is told. With `passthrough` the credential is the client's own, and so is the answer to it.
-    pub fn refusal(self, upstream: &str, passthrough: bool) -> Refusal {
-        let message = format!("upstream {upstream}: {self}");
+    /// What follows from it. With `passthrough` the credential is the client's own, and so is the answer to it.
+    pub fn verdict(&self, passthrough: bool) -> Verdict {
+        match self {
+            Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) | Self::Timeout(_) | Self::NotHttp(_) => Verdict::Counts,
+            Self::UnsendableKey => Verdict::ClientsOwn,
+            Self::Answer { status, retry_after, .. } => match *status {
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if passthrough => {
+                    Verdict::ClientsOwn
+                }
+                StatusCode::TOO_MANY_REQUESTS => Verdict::RateLimited(retry_after.as_ref().and_then(wait)),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Verdict::CredentialRejected,
+                status if status.is_client_error() => Verdict::ClientsOwn,
+                _ => Verdict::Counts,
+            },
+            Self::FirstEvent(word) => match word {
+                FirstWord::Credential { .. } if passthrough => Verdict::ClientsOwn,
+                FirstWord::Credential { .. } => Verdict::CredentialRejected,
+                word if word.is_clients_own() => Verdict::ClientsOwn,
+                _ => Verdict::Counts,
+            },
+        }
+    }
+
+    /// Whether it is a 429.
+    pub fn is_rate_limit(&self) -> bool {
+        matches!(self, Self::Answer { status: StatusCode::TOO_MANY_REQUESTS, .. })
+    }
+
+    /// What the client is told, with this message. With `passthrough` the credential is the client's own, and so is the
+    /// answer to it.
+    pub fn refusal(self, message: String, passthrough: bool) -> Refusal {
         let bad_gateway = |code| Refusal::new(StatusCode::BAD_GATEWAY, code, message.clone());
         match self {
             Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) => bad_gateway("upstream_unreachable"),
@@ -99,6 +140,26 @@ impl Failure {
             }
             Self::FirstEvent(word) => first_word(word, passthrough, message),
         }
+    }
+}
+
+impl FirstWord {
+    /// Whether it answers what the client asked for, and not the state of the upstream.
+    fn is_clients_own(&self) -> bool {
+        match self {
+            Self::Error { error } => error.is_object() && error["type"] != "server_error",
+            Self::Close { code, .. } => (4000..=4999).contains(code),
+            Self::Ended | Self::Illegal(_) | Self::Credential { .. } => false,
+        }
+    }
+}
+
+/// What a `Retry-After` asks for: seconds, or a date (RFC 9110 section 10.2.3).
+fn wait(retry_after: &HeaderValue) -> Option<Duration> {
+    let text = retry_after.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
     }
 }
 
@@ -126,8 +187,9 @@ fn first_word(word: FirstWord, passthrough: bool, message: String) -> Refusal {
         FirstWord::Credential { reason } if passthrough => {
             return Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", reason);
         }
-        FirstWord::Error { error } if error.is_object() && error["type"] != "server_error" => error,
-        FirstWord::Close { code: 4000..=4999, reason } => {
+        word if !word.is_clients_own() => return refused(message),
+        FirstWord::Error { error } => error,
+        FirstWord::Close { reason, .. } => {
             // `invalid_request_error.model_not_found`: type and code, as OpenAI writes them.
             let code = reason.rsplit('.').next().filter(|code| !code.is_empty() && !code.contains(' '));
             json!({ "type": "invalid_request_error", "code": code, "message": message, "param": null })

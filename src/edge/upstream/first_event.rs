@@ -1,14 +1,18 @@
-//! Waits for an upstream's first event: it may open a leg and refuse then, and the client is better told in HTTP.
+//! What an upstream says before there is a client to hear it: its first event, which may be a refusal, and whatever
+//! comes while a leg waits for its client.
 //!
 //! It refuses to know who the client is, and keeps every byte that is the client's.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastwebsockets::OpCode;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 
 use super::failure::FirstWord;
 use crate::edge::tls::Conn;
@@ -20,57 +24,86 @@ use crate::relay::scan::{Control, Scan, Step};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A first event of more than this is no refusal.
 const MAX_EVENT: usize = 64 << 10;
+/// Bytes read at once. An upstream's first words are short.
+const READ: usize = 4 << 10;
 
-/// Reads until the first data or close frame of a leg whose first bytes are in `early`. Pings are answered and taken
-/// out. Gives all other bytes read so far, for the pump to begin with.
-///
-/// Not cancel safe: dropped, it loses what it has read.
-pub async fn wait(stream: &mut Conn, early: Bytes, max_message_bytes: u64) -> Result<Bytes, FirstWord> {
-    let mut first =
-        FirstEvent { bytes: early.into(), at: 0, text: Vec::new(), scan: Scan::new(Peer::Upstream, max_message_bytes) };
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match first.step()? {
-            Next::Begin => return Ok(first.bytes.into()),
-            Next::Answer(pong) => match timeout_at(deadline, send(stream, &pong)).await {
-                Ok(Ok(())) => {}
-                // After the deadline half a pong may have gone out: such a leg cannot be used.
-                Ok(Err(_)) | Err(_) => return Err(FirstWord::Ended),
-            },
-            Next::Read => match timeout_at(deadline, stream.read_buf(&mut first.bytes)).await {
-                Ok(Ok(1..)) => {}
-                Ok(Ok(0) | Err(_)) => return Err(FirstWord::Ended),
-                Err(_) => return Ok(first.bytes.into()),
-            },
-        }
-    }
-}
-
-async fn send(stream: &mut Conn, bytes: &[u8]) -> std::io::Result<()> {
-    stream.write_all(bytes).await?;
-    stream.flush().await
-}
-
-struct FirstEvent {
-    /// Everything read, but pings.
+/// A leg to which nobody listens yet but us. Pings are answered, and taken out of what it keeps.
+#[derive(Debug)]
+pub struct Listening {
+    stream: Conn,
+    /// Everything that came, but pings.
     bytes: Vec<u8>,
     /// Up to here it was scanned.
     at: usize,
-    /// Payload of the first message.
+    /// The payload of the message under way.
     text: Vec<u8>,
     scan: Scan,
 }
 
-enum Next {
-    /// The first event is no refusal: the link may begin.
-    Begin,
-    /// This pong must be sent.
-    Answer(Vec<u8>),
-    /// More bytes are needed.
-    Read,
-}
+impl Listening {
+    /// Listens to a leg whose first bytes are in `early`.
+    pub fn new(stream: Conn, early: Bytes, max_message_bytes: u64) -> Self {
+        let scan = Scan::new(Peer::Upstream, max_message_bytes);
+        Self { stream, bytes: early.into(), at: 0, text: Vec::new(), scan }
+    }
 
-impl FirstEvent {
+    /// Waits for the first data or close frame, or until patience ends. Fails where it is a refusal.
+    ///
+    /// Cancel safe: what came is kept.
+    pub async fn first_event(&mut self) -> Result<(), FirstWord> {
+        let wait = timeout(PATIENCE, std::future::poll_fn(|cx| self.poll_event(cx)));
+        wait.await.unwrap_or(Ok(()))
+    }
+
+    /// `Ready` with each data message that is no refusal, and when the leg is of no more use.
+    ///
+    /// Cancel safe.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FirstWord>> {
+        loop {
+            match self.step()? {
+                Next::Event => return Poll::Ready(Ok(())),
+                Next::Answer(pong) => self.say(cx, &pong).map_err(|_| FirstWord::Ended)?,
+                Next::Read => match ready!(self.poll_read(cx)) {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Poll::Ready(Err(FirstWord::Ended)),
+                },
+            }
+        }
+    }
+
+    /// How much it keeps for the client.
+    pub fn kept(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The stream, and what came over it, to be delivered first.
+    pub fn into_parts(self) -> (Conn, Bytes) {
+        (self.stream, self.bytes.into())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [0; READ];
+        let mut buffer = ReadBuf::new(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        self.bytes.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Sends a pong, whole and at once: half of one would spoil the leg, and nothing else was said on it that could
+    /// fill its buffers.
+    fn say(&mut self, cx: &mut Context<'_>, pong: &[u8]) -> io::Result<()> {
+        let stream = &mut self.stream;
+        match Pin::new(&mut *stream).poll_write(cx, pong) {
+            Poll::Ready(Ok(taken)) if taken == pong.len() => {}
+            Poll::Ready(Err(error)) => return Err(error),
+            _ => return Err(io::ErrorKind::WriteZero.into()),
+        }
+        match Pin::new(stream).poll_flush(cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+
     fn step(&mut self) -> Result<Next, FirstWord> {
         loop {
             let (length, step) = self.scan.step(&self.bytes[self.at..])?;
@@ -78,13 +111,10 @@ impl FirstEvent {
                 Step::Starved => return Ok(Next::Read),
                 Step::Data(piece) => {
                     self.text.extend_from_slice(piece.payload);
-                    let last = piece.last;
                     self.at += length;
-                    if last {
-                        return judge(&self.text).map(|()| Next::Begin);
-                    }
-                    if self.text.len() >= MAX_EVENT {
-                        return Ok(Next::Begin);
+                    if piece.last || self.text.len() >= MAX_EVENT {
+                        let text = std::mem::take(&mut self.text);
+                        return if piece.last { judge(&text).map(|()| Next::Event) } else { Ok(Next::Event) };
                     }
                 }
                 Step::Control(control) => match control.opcode {
@@ -99,6 +129,15 @@ impl FirstEvent {
             }
         }
     }
+}
+
+enum Next {
+    /// A message has ended, or is too long to be a refusal.
+    Event,
+    /// This pong must be sent.
+    Answer(Vec<u8>),
+    /// More bytes are needed.
+    Read,
 }
 
 fn judge(text: &[u8]) -> Result<(), FirstWord> {

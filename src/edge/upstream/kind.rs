@@ -12,8 +12,8 @@ use hyper::header::{
 use hyper::{Request, Uri};
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
-use crate::control::config::{self, Kind, Secret};
-use crate::edge::admit::Admitted;
+use super::{Candidate, Wanted};
+use crate::control::config::{Kind, Secret};
 use crate::edge::handshake::{self, VERSION, WEBSOCKET};
 use crate::edge::query::Route;
 
@@ -35,15 +35,16 @@ pub struct Ask {
     pub offered: Vec<String>,
 }
 
-/// The request that opens a leg for this client. `None`: it cannot be written in HTTP, because the client's own key
+/// The request that opens a leg at this candidate. `None`: it cannot be written in HTTP, because the client's own key
 /// holds characters that no header may.
-pub fn ask(upstream: &config::Upstream, admitted: &Admitted) -> Option<Ask> {
+pub fn ask(candidate: &Candidate, wanted: &Wanted) -> Option<Ask> {
+    let upstream = &candidate.upstream.config;
     let key = handshake::new_key();
     let offered = offered(&upstream.kind);
     let mut request = Request::new(Empty::new());
-    *request.uri_mut() = target(upstream, admitted)?;
+    *request.uri_mut() = target(candidate, wanted)?;
     let headers = request.headers_mut();
-    headers.extend(admitted.forwarded.clone());
+    headers.extend(candidate.forwarded.clone());
     for (name, value) in &upstream.headers {
         headers.insert(name, value.clone());
     }
@@ -53,7 +54,7 @@ pub fn ask(upstream: &config::Upstream, admitted: &Admitted) -> Option<Ask> {
     headers.insert(UPGRADE, WEBSOCKET);
     headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
     headers.insert(SEC_WEBSOCKET_KEY, key.clone());
-    headers.insert(CLIENT_REQUEST_ID, admitted.request_id.clone());
+    headers.insert(CLIENT_REQUEST_ID, wanted.request_id.clone());
     if !offered.is_empty() {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::try_from(offered.join(", ")).ok()?);
     }
@@ -64,7 +65,7 @@ pub fn ask(upstream: &config::Upstream, admitted: &Admitted) -> Option<Ask> {
         let named = [("openai-organization", organization), ("openai-project", project)];
         headers.extend(named.into_iter().filter_map(|(n, value)| Some((HeaderName::from_static(n), value.clone()?))));
     }
-    if let Some(secret) = admitted.passed_key.as_ref().or(upstream.key.as_ref()) {
+    if let Some(secret) = wanted.passed_key.as_ref().or(upstream.key.as_ref()) {
         let (name, value) = credential(&upstream.kind, secret)?;
         headers.insert(name, value);
     }
@@ -92,16 +93,17 @@ fn credential(kind: &Kind, secret: &Secret) -> Option<(HeaderName, HeaderValue)>
 }
 
 /// Path and query of the request.
-fn target(upstream: &config::Upstream, admitted: &Admitted) -> Option<Uri> {
+fn target(candidate: &Candidate, wanted: &Wanted) -> Option<Uri> {
+    let upstream = &candidate.upstream.config;
     let base = &upstream.url.path_and_query;
-    let model = escaped(&admitted.model_sent);
-    let route = |model_parameter: &str| match &admitted.route {
+    let model = escaped(&candidate.model_sent);
+    let route = |model_parameter: &str| match &wanted.route {
         Route::Model(_) => format!("{model_parameter}={model}"),
         Route::Transcription => "intent=transcription".to_owned(),
         Route::Call(id) => format!("call_id={}", escaped(id)),
     };
     let target = match &upstream.kind {
-        Kind::OpenAi { .. } => with_query(&joined(base, &route("model")), &admitted.query),
+        Kind::OpenAi { .. } => with_query(&joined(base, &route("model")), &wanted.query),
         Kind::Azure { api_version: None } => format!("{base}/openai/v1/realtime?{}", route("model")),
         Kind::Azure { api_version: Some(version) } => {
             format!("{base}/openai/realtime?api-version={version}&{}", route("deployment"))
@@ -109,9 +111,9 @@ fn target(upstream: &config::Upstream, admitted: &Admitted) -> Option<Uri> {
         Kind::Compatible { .. } => {
             // The URL says where the model stands; of the other routes it knows nothing.
             let base = base.replace("{model}", &model);
-            let is_model = matches!(admitted.route, Route::Model(_));
+            let is_model = matches!(wanted.route, Route::Model(_));
             let asked = if is_model { base } else { joined(&base, &route("model")) };
-            with_query(&asked, &admitted.query)
+            with_query(&asked, &wanted.query)
         }
     };
     Uri::try_from(target).ok()

@@ -1,19 +1,27 @@
 //! The upstream leg, until it stands.
 //!
-//! `pick` puts the candidates in order, and `breaker` keeps away from those that fail. `kind` writes the request, `dial`
-//! opens the leg, `first_event` waits for the upstream's first word, and `failure` says what a client is told when one of
-//! them fails. They refuse to know the client beyond what was admitted.
+//! `attempts` goes through the candidates: `pick` puts them in order, and `breaker` keeps away from those that fail.
+//! `kind` writes the request, `dial` opens the leg, `first_event` waits for the upstream's first word, and `failure` says
+//! what a client is told when one of them fails. They refuse to know the client beyond what was admitted.
 
+pub mod attempts;
 pub mod breaker;
 pub mod dial;
 pub mod failure;
 pub mod first_event;
 pub mod kind;
 pub mod pick;
+pub mod shared;
 
-use crate::control::config;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use hyper::header::{HeaderMap, HeaderValue};
+
+use super::query::Route;
 use super::tls::{Connector, TlsError};
+use crate::control::config::{self, Secret};
+use shared::Shared;
 
 /// An upstream as one worker sees it.
 #[derive(Debug)]
@@ -22,12 +30,38 @@ pub struct Upstream {
     pub config: config::Upstream,
     /// Kept as long as the upstream, so that sessions resume. `None` for `ws`.
     pub tls: Option<Connector>,
+    /// What all workers know of it.
+    pub shared: Arc<Shared>,
+}
+
+/// What a client wants of whichever upstream takes it.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The id by which an upstream's operator finds the request again.
+    pub request_id: HeaderValue,
+    /// What to talk to.
+    pub route: Route,
+    /// The client's other query parameters, decoded.
+    pub query: Vec<(String, String)>,
+    /// The client's own key, where it goes upstream.
+    pub passed_key: Option<Secret>,
+}
+
+/// An upstream that serves what is wanted.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Which one.
+    pub upstream: Rc<Upstream>,
+    /// The name that it has for the model; empty for a call.
+    pub model_sent: String,
+    /// The client's headers that go on to it.
+    pub forwarded: HeaderMap,
 }
 
 impl Upstream {
     /// Fails where TLS refuses the authorities that the configuration names.
-    pub fn new(config: &config::Upstream) -> Result<Self, TlsError> {
+    pub fn new(config: &config::Upstream, shared: Arc<Shared>) -> Result<Self, TlsError> {
         let tls = config.url.secure.then(|| Connector::new(&config.name, config.ca.as_deref())).transpose()?;
-        Ok(Self { config: config.clone(), tls })
+        Ok(Self { config: config.clone(), tls, shared })
     }
 }

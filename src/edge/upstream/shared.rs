@@ -1,0 +1,108 @@
+//! What all workers know of an upstream: its breaker, how many links it carries, and what last went wrong with it.
+//!
+//! It refuses to dial, and to be locked: everything here is an atomic.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+
+use super::breaker::{Breaker, Change, Phase};
+use crate::control::config;
+use crate::edge::admin::{BreakerState, UpstreamStatus};
+
+/// The state of one upstream, for as long as a configuration lasts.
+#[derive(Debug)]
+pub struct Shared {
+    /// The upstream's name.
+    pub name: String,
+    kind: &'static str,
+    /// Whether it may be dialled.
+    pub breaker: Arc<Breaker>,
+    /// Attempts at which it did not take our credential.
+    pub credential_rejected: AtomicU64,
+    last_error: ArcSwapOption<String>,
+    links: AtomicUsize,
+    max_links: Option<NonZeroUsize>,
+}
+
+/// A place at an upstream: taken before it is dialled, given back when the link, or the attempt, is gone.
+#[derive(Debug)]
+pub struct Place(Arc<Shared>);
+
+impl Shared {
+    /// An upstream of which nothing is known yet.
+    pub fn new(config: &config::Upstream) -> Self {
+        Self {
+            name: config.name.clone(),
+            kind: config.kind.name(),
+            breaker: Arc::new(Breaker::new()),
+            credential_rejected: AtomicU64::new(0),
+            last_error: ArcSwapOption::empty(),
+            links: AtomicUsize::new(0),
+            max_links: config.max_links,
+        }
+    }
+
+    /// A place, if there is one.
+    pub fn take_place(self: &Arc<Self>) -> Option<Place> {
+        let most = self.max_links.map_or(usize::MAX, NonZeroUsize::get);
+        let taken =
+            self.links.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |links| (links < most).then_some(links + 1));
+        taken.is_ok().then(|| Place(self.clone()))
+    }
+
+    /// Keeps what went wrong, for the operator.
+    pub fn note_error(&self, error: String) {
+        self.last_error.store(Some(Arc::new(error)));
+    }
+
+    /// How it does, for the operator.
+    pub fn status(&self) -> UpstreamStatus {
+        let state = self.breaker.state(now());
+        let (breaker, remaining) = match state.phase {
+            Phase::Closed => (BreakerState::Closed, Duration::ZERO),
+            Phase::Open { remaining } => (BreakerState::Open, remaining),
+            Phase::HalfOpen => (BreakerState::HalfOpen, Duration::ZERO),
+        };
+        UpstreamStatus {
+            name: self.name.clone(),
+            kind: self.kind,
+            breaker,
+            retry_after_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
+            failures: state.failures,
+            links: self.links.load(Ordering::Relaxed),
+            warm: 0,
+            last_error: self.last_error.load().as_deref().cloned(),
+            credential_rejected: self.credential_rejected.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Says in the log what a verdict changed.
+    pub fn note_change(&self, change: Option<Change>) {
+        let upstream = &self.name;
+        match change {
+            None => {}
+            Some(Change::Opened { hold }) => {
+                let hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(upstream, hold_ms, "breaker opened");
+            }
+            Some(Change::HalfOpen) => tracing::info!(upstream, "breaker half open"),
+            Some(Change::Closed) => tracing::info!(upstream, "breaker closed"),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.links.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The time by which breakers go: since the process first asked, the same on all workers.
+pub fn now() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
+}
