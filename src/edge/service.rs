@@ -142,7 +142,8 @@ async fn open(
         Ok(leg) => Ok(Begun { admitted, upstream: leg, client }),
         Err(failure) => {
             let source = std::error::Error::source(&failure).map(ToString::to_string);
-            record::dial_failed(request_id, &upstream.config.name, &failure.to_string(), source.as_deref());
+            let (name, kind) = (&upstream.config.name, failure.kind());
+            record::dial_failed(request_id, name, kind, &failure.to_string(), source.as_deref());
             Err(failure.refusal(&upstream.config.name, edge.auth == Auth::Passthrough))
         }
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use hyper::header::{HeaderName, HeaderValue};
 use rustls_pki_types::CertificateDer;
 
-use super::Secret;
+use super::{Proxy, Secret};
 
 /// `[[upstreams]]`: one provider of the Realtime API.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct Upstream {
     pub ca: Option<Vec<CertificateDer<'static>>>,
     /// Where `ca` was read; absolute.
     pub ca_file: Option<PathBuf>,
+    /// The proxy that tunnels to it, be it configured or of the environment. `None`: it is dialled directly.
+    pub proxy: Option<Proxy>,
 }
 
 /// What an upstream speaks: how its URL and its credential are written.

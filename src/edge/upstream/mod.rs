@@ -1,12 +1,16 @@
 //! The upstream leg, until it stands.
 //!
-//! `kind` writes the request, `dial` opens the leg, `first_event` waits for the upstream's first word, and `failure` says
-//! what a client is told when one of them fails. They refuse to know the client beyond what was admitted.
+//! `kind` writes the request, `dial` opens the leg: `connect` makes the connection, through a `proxy` where there is one,
+//! `exchange` asks for the switch, `first_event` waits for the upstream's first word. `failure` says what a client is told
+//! when one of them fails. They refuse to know the client beyond what was admitted.
 
+pub mod connect;
 pub mod dial;
+pub mod exchange;
 pub mod failure;
 pub mod first_event;
 pub mod kind;
+pub mod proxy;
 
 use crate::control::config;
 
