@@ -18,6 +18,7 @@ mod mistake;
 mod outside;
 mod process;
 mod providers;
+mod proxy;
 mod secret;
 mod serving;
 mod show;
@@ -28,6 +29,7 @@ mod url;
 
 pub use load::{Sources, load, parse};
 pub use mistake::{Mistake, Mistakes, Place, Spot};
+pub use proxy::Proxy;
 pub use secret::Secret;
 pub use upstream::{Kind, Models, Upstream, UpstreamUrl};
 

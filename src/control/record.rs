@@ -16,10 +16,10 @@ pub fn refused(request_id: &HeaderValue, client: SocketAddr, status: u16, code: 
     tracing::info!(request_id, %client, status, code, reason = message, "refused");
 }
 
-/// An upstream leg did not stand. `detail` may hold addresses: it is for the operator alone.
-pub fn dial_failed(request_id: &HeaderValue, upstream: &str, failure: &str, detail: Option<&str>) {
+/// An upstream leg did not stand. `kind` is the failure in one word; `detail` may hold addresses: it is for the operator alone.
+pub fn dial_failed(request_id: &HeaderValue, upstream: &str, kind: &str, failure: &str, detail: Option<&str>) {
     let request_id = request_id.to_str().unwrap_or_default();
-    tracing::warn!(request_id, upstream, failure, detail, "upstream failed");
+    tracing::warn!(request_id, upstream, failure_kind = kind, failure, detail, "upstream failed");
 }
 
 /// One line about a link, with what is known of it by now.

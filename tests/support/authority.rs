@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -17,6 +16,8 @@ use super::within;
 pub struct Authority {
     folder: TempDir,
     root: CertificateDer<'static>,
+    /// One for all connections, so that sessions can be resumed.
+    acceptor: TlsAcceptor,
 }
 
 impl Authority {
@@ -24,21 +25,35 @@ impl Authority {
         Self::certifying("127.0.0.1")
     }
 
+    /// The certificate has been out of date for years.
+    pub fn expired() -> Self {
+        let mut leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        leaf.not_before = date_time_ymd(2000, 1, 1);
+        leaf.not_after = date_time_ymd(2001, 1, 1);
+        Self::signing(&leaf)
+    }
+
     /// The certificate is for this name.
     pub fn certifying(name: &str) -> Self {
+        Self::signing(&CertificateParams::new([name.to_owned()]).unwrap())
+    }
+
+    fn signing(leaf: &CertificateParams) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).unwrap();
         let leaf_key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new([name.to_owned()]).unwrap();
         let leaf = leaf.signed_by(&leaf_key, &Issuer::new(params, key)).unwrap();
         let write = |file: &str, text| std::fs::write(folder.path().join(file), text).unwrap();
         write("ca.pem", root.pem());
         write("cert.pem", leaf.pem());
         write("key.pem", leaf_key.serialize_pem());
-        Self { root: root.der().clone(), folder }
+        let key = PrivateKeyDer::Pkcs8(leaf_key.serialize_der().into());
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![leaf.der().clone()], key).unwrap();
+        Self { root: root.der().clone(), folder, acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
 
     /// What a peer must trust.
@@ -62,8 +77,7 @@ impl Authority {
 
     /// The server's side of TLS. `None`: the client wanted none.
     pub async fn accept(&self, stream: TcpStream) -> Option<Wire> {
-        let acceptor = TlsAcceptor::from(Arc::new(server_config(&self.cert_file(), &self.key_file())));
-        Some(Wire::new(within("a TLS handshake", acceptor.accept(stream)).await.ok()?))
+        Some(Wire::new(within("a TLS handshake", self.acceptor.accept(stream)).await.ok()?))
     }
 
     /// The client's side of TLS.
@@ -74,10 +88,4 @@ impl Authority {
         let name = ServerName::try_from("127.0.0.1").unwrap();
         Wire::new(within("a TLS handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap())
     }
-}
-
-fn server_config(cert: &str, key: &str) -> ServerConfig {
-    let certificates = CertificateDer::pem_file_iter(cert).unwrap().collect::<Result<_, _>>().unwrap();
-    let key = PrivateKeyDer::from_pem_file(key).unwrap();
-    ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key).unwrap()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use realtime_relay::app;
-use realtime_relay::control::config::{Sources, load};
+use realtime_relay::control::config::{Proxy, Sources, load};
 
 use super::authority::Authority;
 use super::client::client;
@@ -39,6 +39,7 @@ impl Relay {
             upstream: String::new(),
             key: String::new(),
             more: String::new(),
+            proxy: None,
             authority: None,
         }
     }
@@ -77,6 +78,7 @@ pub struct Setup {
     upstream: String,
     key: String,
     more: String,
+    proxy: Option<Proxy>,
     authority: Option<Authority>,
 }
 
@@ -127,6 +129,12 @@ impl Setup {
         self
     }
 
+    /// Reaches its upstream through the proxy of this URL.
+    pub fn proxy(mut self, url: &str) -> Self {
+        self.proxy = Some(Proxy::parse(url).unwrap());
+        self
+    }
+
     /// For the table of each key.
     pub fn key(mut self, toml: &str) -> Self {
         add(&mut self.key, toml);
@@ -151,7 +159,10 @@ impl Setup {
         let file = folder.path().join("relay.toml");
         std::fs::write(&file, self.toml()).unwrap();
         let config = load(&Sources { file: Some(file), env: HashMap::new() });
-        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
+        let mut config = config.unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
+        if self.proxy.is_some() {
+            config.upstreams[0].proxy = self.proxy;
+        }
         Relay { app: app::Relay::start(config).expect("the relay starts"), authority: self.authority }
     }
 

@@ -42,9 +42,7 @@ impl Upstream {
 
     /// The relay's next connection, with its request read.
     pub async fn accept(&self) -> Asked {
-        let mut wire = self.accept_wire().await.expect("the relay trusts the certificate");
-        let head = wire.head().await.expect("the relay sends a request");
-        Asked { head, wire }
+        Asked::read(self.accept_wire().await.expect("the relay trusts the certificate")).await
     }
 
     /// The relay's next connection, from which nothing was read. `None`: TLS failed.
@@ -76,6 +74,12 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// The request that comes over this connection.
+    pub async fn read(mut wire: Wire) -> Self {
+        let head = wire.head().await.expect("the relay sends a request");
+        Self { head, wire }
+    }
+
     /// Answers 101, and selects the subprotocol `realtime` if it is offered.
     pub async fn switch(self) -> Leg {
         self.switch_with(&[]).await

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -11,6 +12,11 @@ use super::within;
 
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     fn tcp(&self) -> &TcpStream;
+
+    /// How TLS was begun; `None`: there is none.
+    fn handshake(&self) -> Option<HandshakeKind> {
+        None
+    }
 }
 
 impl Socket for TcpStream {
@@ -29,6 +35,10 @@ impl Socket for tokio_rustls::server::TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
     }
+
+    fn handshake(&self) -> Option<HandshakeKind> {
+        self.get_ref().1.handshake_kind()
+    }
 }
 
 pub struct Wire {
@@ -40,6 +50,11 @@ impl Wire {
     pub fn new(socket: impl Socket + 'static) -> Self {
         socket.tcp().set_nodelay(true).unwrap();
         Self { socket: Box::new(socket), unread: Vec::new() }
+    }
+
+    /// How TLS was begun with a server; `None`: there is none.
+    pub fn handshake(&self) -> Option<HandshakeKind> {
+        self.socket.handshake()
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {

@@ -95,6 +95,7 @@ fn upstream(table: &mut Table<'_>, name: Option<String>, auth: Auth, outside: &O
         beta_header,
         ca,
         ca_file: ca_file.map(|given| given.value),
+        proxy: None,
     })
 }
 

@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use rustls_pki_types::CertificateDer;
 
-use super::Secret;
+use super::{Proxy, Secret};
 
 /// `[[upstreams]]`: one provider of the Realtime API.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct Upstream {
     pub ca: Option<Vec<CertificateDer<'static>>>,
     /// Where `ca` was read; absolute.
     pub ca_file: Option<PathBuf>,
+    /// The proxy that tunnels to it, be it configured or of the environment. `None`: it is dialled directly.
+    pub proxy: Option<Proxy>,
 }
 
 /// What an upstream speaks: how its URL and its credential are written.

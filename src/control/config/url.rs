@@ -47,7 +47,8 @@ pub(super) fn parse(text: &str, flavour: Option<Flavour>) -> Result<UpstreamUrl,
     Ok(UpstreamUrl { secure, host, port, path_and_query })
 }
 
-fn host_and_port(authority: &str, default: u16) -> Result<(String, u16), String> {
+/// Host and port of an authority without a user.
+pub(super) fn host_and_port(authority: &str, default: u16) -> Result<(String, u16), String> {
     if authority.contains('@') {
         return Err("a user in a URL is never sent; put the credential into `key`".into());
     }

@@ -114,7 +114,7 @@ fn admission(upstream: &Upstream) -> Result<(Permit, Place), Outcome> {
 fn note(request_id: &HeaderValue, upstream: &Upstream, permit: Permit, failure: &Failure, passthrough: bool) {
     let shared = &upstream.shared;
     let source = std::error::Error::source(failure).map(ToString::to_string);
-    record::dial_failed(request_id, &shared.name, &failure.to_string(), source.as_deref());
+    record::dial_failed(request_id, &shared.name, failure.kind(), &failure.to_string(), source.as_deref());
     shared.note_error(failure.to_string());
     let change = match failure.verdict(passthrough) {
         Verdict::Counts => permit.failed(now()),

@@ -1,4 +1,4 @@
-//! Opens an upstream leg: DNS, TCP, TLS, upgrade, first event. No client is answered before it stands.
+//! Opens an upstream leg: connection, upgrade, first event. No client is answered before it stands.
 //!
 //! It refuses to choose the upstream, and to know what a client is told when it fails.
 
@@ -7,24 +7,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::header::RETRY_AFTER;
 use hyper::{Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::connect::connect;
+use super::exchange::exchange;
 use super::failure::Failure;
 use super::first_event::Listening;
 use super::kind::{self, Ask};
-use super::{Candidate, Upstream, Wanted};
+use super::{Candidate, Wanted};
 use crate::edge::handshake;
 use crate::edge::query::Route;
 use crate::edge::refusal::REQUEST_ID;
 use crate::edge::tls::Conn;
 
-/// The head of an upstream's answer may be this long.
-const MAX_HEAD: usize = 64 << 10;
 /// Of an upstream's own refusal, this much goes to the client.
 const MAX_BODY: usize = 64 << 10;
 
@@ -79,55 +76,17 @@ async fn open(candidate: &Candidate, wanted: &Wanted) -> Result<OpenLeg, Failure
     switch(stream, ask).await
 }
 
-async fn connect(upstream: &Upstream) -> Result<Conn, Failure> {
-    let url = &upstream.config.url;
-    let addresses = tokio::net::lookup_host((url.host.as_str(), url.port)).await.map_err(Failure::Dns)?;
-    let mut failed = Failure::Dns(std::io::ErrorKind::NotFound.into());
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true).map_err(Failure::Tcp)?;
-                return match &upstream.tls {
-                    Some(tls) => tls.connect(&url.host, stream).await.map_err(Failure::Tls),
-                    None => Ok(Conn::Plain(stream)),
-                };
-            }
-            Err(error) => failed = Failure::Tcp(error),
-        }
-    }
-    Err(failed)
-}
-
 /// Sends the upgrade, and verifies its answer.
 async fn switch(stream: Conn, ask: Ask) -> Result<OpenLeg, Failure> {
-    let not_http = |_| Failure::NotHttp("its answer is no HTTP");
-    let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(not_http)?;
-    let mut connection = std::pin::pin!(connection.without_shutdown());
-    let mut parts = None;
-    let exchange = async {
-        let response = sender.send_request(ask.request).await.map_err(not_http)?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS { Ok(response) } else { Err(refused(response).await) }
+    let judge = async |response: Response<Incoming>| match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => Ok(response),
+        _ => Err(refused(response).await),
     };
-    let mut exchange = std::pin::pin!(exchange);
-    // The connection only moves while it is polled, and it may end before the answer has been looked at.
-    let response = loop {
-        tokio::select! {
-            biased;
-            response = &mut exchange => break response?,
-            ended = &mut connection, if parts.is_none() => parts = Some(ended.map_err(not_http)?),
-        }
-    };
+    let (response, stream, early) = exchange(stream, ask.request, judge).await?;
     handshake::verify_switch(response.headers(), &ask.key, &ask.offered).map_err(Failure::NotHttp)?;
-    let parts = match parts {
-        Some(parts) => parts,
-        None => connection.await.map_err(not_http)?,
-    };
-    Ok(OpenLeg {
-        stream: parts.io.into_inner(),
-        early: parts.read_buf,
-        request_id: response.headers().get(REQUEST_ID).map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned()),
-    })
+    let request_id = response.headers().get(REQUEST_ID);
+    let request_id = request_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+    Ok(OpenLeg { stream, early, request_id })
 }
 
 /// An answer that is no 101, with its body where that is JSON.

@@ -25,6 +25,9 @@ pub enum Failure {
     /// No TLS with it. What is wrong with a certificate names the host, so it is for the operator alone.
     #[error("TLS failed")]
     Tls(#[source] io::Error),
+    /// The proxy in front of it gave no tunnel.
+    #[error(transparent)]
+    Proxy(#[from] ProxyFailure),
     /// Nothing came in time.
     #[error("no answer within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
@@ -47,6 +50,29 @@ pub enum Failure {
     /// The client's own key cannot stand in a header.
     #[error("the client's key cannot stand in a header")]
     UnsendableKey,
+}
+
+/// Why a proxy gave no tunnel. Only the operator knows that there is a proxy, so its name stays unsaid too.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyFailure {
+    /// Its name has no address.
+    #[error("the name of the proxy could not be resolved")]
+    Dns(#[source] io::Error),
+    /// No connection to any of its addresses.
+    #[error("no connection to the proxy: {}", .0.kind())]
+    Tcp(#[source] io::Error),
+    /// It answered, or ended, without HTTP.
+    #[error("the proxy does not answer in HTTP")]
+    NotHttp(#[from] hyper::Error),
+    /// It refused the tunnel. Whether it could not reach the upstream or did not want to, only its status tells.
+    #[error("the proxy answered {0}")]
+    Refused(StatusCode),
+    /// It spoke through the tunnel, where nobody but the upstream may, and that one not before it was asked.
+    #[error("the proxy sent bytes behind its answer")]
+    EarlyBytes,
+    /// The name of the upstream cannot stand in a request for a tunnel.
+    #[error("the proxy cannot be asked for this upstream")]
+    Unaskable,
 }
 
 /// A first word of an upstream that ends a link before it has begun.
@@ -93,11 +119,34 @@ pub enum Verdict {
     ClientsOwn,
 }
 
+impl From<hyper::Error> for Failure {
+    fn from(_: hyper::Error) -> Self {
+        Self::NotHttp("its answer is no HTTP")
+    }
+}
+
 impl Failure {
+    /// One word for machines: at which stage it failed.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Dns(_) => "dns",
+            Self::Tcp(_) => "tcp",
+            Self::Tls(_) => "tls",
+            Self::Proxy(_) => "proxy",
+            Self::Timeout(_) => "timeout",
+            Self::NotHttp(_) => "not_http",
+            Self::Answer { .. } => "answer",
+            Self::FirstEvent(_) => "first_event",
+            Self::UnsendableKey => "unsendable_key",
+        }
+    }
+
     /// What follows from it. With `passthrough` the credential is the client's own, and so is the answer to it.
     pub fn verdict(&self, passthrough: bool) -> Verdict {
         match self {
-            Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) | Self::Timeout(_) | Self::NotHttp(_) => Verdict::Counts,
+            Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) | Self::Proxy(_) | Self::Timeout(_) | Self::NotHttp(_) => {
+                Verdict::Counts
+            }
             Self::UnsendableKey => Verdict::ClientsOwn,
             Self::Answer { status, retry_after, .. } => match *status {
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if passthrough => {
@@ -127,7 +176,7 @@ impl Failure {
     pub fn refusal(self, message: String, passthrough: bool) -> Refusal {
         let bad_gateway = |code| Refusal::new(StatusCode::BAD_GATEWAY, code, message.clone());
         match self {
-            Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) => bad_gateway("upstream_unreachable"),
+            Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) | Self::Proxy(_) => bad_gateway("upstream_unreachable"),
             Self::Timeout(_) => Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message),
             Self::NotHttp(_) => bad_gateway("upstream_refused"),
             Self::UnsendableKey => Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message),

@@ -1,16 +1,20 @@
 //! The upstream leg, until it stands.
 //!
 //! `attempts` goes through the candidates: `pick` puts them in order, and `breaker` keeps away from those that fail.
-//! `kind` writes the request, `dial` opens the leg, `first_event` waits for the upstream's first word, and `failure` says
-//! what a client is told when one of them fails. They refuse to know the client beyond what was admitted.
+//! `kind` writes the request, `dial` opens the leg: `connect` makes the connection, through a `proxy` where there is one,
+//! `exchange` asks for the switch, `first_event` waits for the upstream's first word. `failure` says what it means when
+//! one of them fails. They refuse to know the client beyond what was admitted.
 
 pub mod attempts;
 pub mod breaker;
+pub mod connect;
 pub mod dial;
+pub mod exchange;
 pub mod failure;
 pub mod first_event;
 pub mod kind;
 pub mod pick;
+pub mod proxy;
 pub mod shared;
 
 use std::rc::Rc;

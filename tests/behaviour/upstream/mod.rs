@@ -1,9 +1,11 @@
 //! How the relay asks an upstream for a leg, and what a client is told when it gets none.
 
+mod connect;
 mod early;
 mod failure;
 mod first_event;
 mod passthrough;
+mod proxy;
 mod request;
 mod tls;
 mod verdict;

@@ -1,10 +1,12 @@
 //! TLS with the upstream, and on both legs.
 
+use rustls::HandshakeKind;
+
 use super::{asked, expect_discreet, good};
 use crate::support::authority::Authority;
 use crate::support::frame::Frame;
 use crate::support::relay::{Relay, Setup};
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Asked, Upstream};
 
 /// A relay that trusts the upstream's own authority.
 fn trusting(upstream: &Upstream) -> Setup {
@@ -65,7 +67,33 @@ async fn a_certificate_for_another_name_is_unreachable_and_names_stay_unsaid() {
     assert!(upstream.accept_wire().await.is_none(), "the relay does not shake hands");
     let refused = asking.refused().await;
     refused.expect(502, "upstream_unreachable", "upstream_error").expect_without("internal.example.com");
+    assert!(refused.message().contains("TLS failed"), "{}", refused.message());
     expect_discreet(&refused, &upstream);
+}
+
+#[tokio::test]
+async fn a_certificate_out_of_date_is_unreachable() {
+    let upstream = Upstream::with_tls(Authority::expired()).await;
+    let relay = trusting(&upstream).start();
+    let asking = good(&relay).ask().await;
+    assert!(upstream.accept_wire().await.is_none(), "the relay does not shake hands");
+    let refused = asking.refused().await;
+    refused.expect(502, "upstream_unreachable", "upstream_error");
+    assert!(refused.message().contains("TLS failed"), "{}", refused.message());
+    expect_discreet(&refused, &upstream);
+}
+
+#[tokio::test]
+async fn the_second_link_resumes_the_tls_session_of_the_first() {
+    let upstream = Upstream::with_tls(Authority::new()).await;
+    let relay = trusting(&upstream).start();
+    for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let asking = good(&relay).ask().await;
+        let wire = upstream.accept_wire().await.expect("the relay trusts the certificate");
+        assert_eq!(wire.handshake(), Some(expected));
+        let _upstream = Asked::read(wire).await.switch().await;
+        asking.opened().await;
+    }
 }
 
 #[tokio::test]
