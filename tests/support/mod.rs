@@ -9,6 +9,7 @@ pub mod client;
 pub mod frame;
 pub mod head;
 pub mod leg;
+pub mod operator;
 pub mod relay;
 pub mod upstream;
 pub mod wire;
