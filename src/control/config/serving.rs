@@ -89,7 +89,7 @@ fn status_map(table: &mut Table<'_>) -> BTreeMap<StatusCode, StatusCode> {
     let mut map = BTreeMap::new();
     for Entry { key, place, node } in entries {
         let path = format!("{}.{key}", spot.path);
-        let from = StatusCode::from_bytes(key.as_bytes()).ok().filter(refuses);
+        let from = StatusCode::from_bytes(key.as_bytes()).ok().filter(|status| refuses(*status));
         if from.is_none() {
             table.note(&Spot { place, path: path.clone() }, no_refusal(&key));
         }
@@ -97,7 +97,7 @@ fn status_map(table: &mut Table<'_>) -> BTreeMap<StatusCode, StatusCode> {
         let to = match node.value {
             Value::Integer(Some(status)) => {
                 let to = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-                to.filter(refuses).ok_or_else(|| no_refusal(&status.to_string()))
+                to.filter(|status| refuses(*status)).ok_or_else(|| no_refusal(&status.to_string()))
             }
             other => Err(mismatch("an HTTP status such as 503", &other)),
         };
@@ -113,7 +113,7 @@ fn status_map(table: &mut Table<'_>) -> BTreeMap<StatusCode, StatusCode> {
 }
 
 /// Whether a status says no: no other can refuse a client.
-fn refuses(status: &StatusCode) -> bool {
+fn refuses(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
