@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod admission;
 mod endings;
 mod forwarding;
+mod routes;
 mod upstream;

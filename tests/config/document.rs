@@ -216,7 +216,7 @@ proptest::proptest! {
         setup(format!("[server]\nlisten = [{quoted}]\nallowed_origins = [{quoted}, \"{path}\"]\n[log]\nlevel = {quoted}\n"));
         setup(format!("[limits]\ndial_timeout = {quoted}\nmax_message_bytes = {quoted}\n[[keys]]\nexpires = {quoted}\nsha256 = {quoted}\n"));
         for kind in ["openai", "azure", "compatible"] {
-            setup(format!("[[upstreams]]\nkind = \"{kind}\"\nurl = \"{path}\"\nname = {quoted}\nheaders = {{ {quoted} = {quoted} }}\n"));
+            setup(format!("[[upstreams]]\nkind = \"{kind}\"\nurl = \"{path}\"\nname = {quoted}\nheaders = {{ {quoted} = {quoted} }}\nstatus_map = {{ {quoted} = 503 }}\nwarm_max_idle = {quoted}\ntranscription = {quoted}\n"));
         }
     }
 }

@@ -141,7 +141,7 @@ fn an_upstream_says_how_much_of_it_is_used() {
 fn an_upstream_that_is_used_wrongly_is_told() {
     let told = told_of_upstream(
         "kind = \"compatible\"\nurl = \"ws://h/\"\ntranscription = \"*\"\ncalls = 1\nweight = -1\nmax_links = -1\n\
-         warm = 1001\nwarm_max_idle = \"0s\"\nstatus_map = { 399 = 503, 600 = 503, 0x1ad = 503, 429 = 200, 430 = \"503\", 431 = -1 }\n",
+         warm = 1001\nwarm_max_idle = \"0s\"\nstatus_map = { 399 = 503, 600 = 503, 0x1ad = 503, 0429 = 503, 429 = 200, 430 = \"503\", 431 = -1 }\n",
     );
     assert_told(
         &told,
@@ -155,9 +155,10 @@ fn an_upstream_that_is_used_wrongly_is_told() {
             "status_map.399: `399` is not an HTTP status",
             "status_map.600: `600`",
             "status_map.0x1ad: `0x1ad`",
-            "status_map.429: 200 is not an HTTP status from 400 to 599",
+            "status_map.0429: `0429`",
+            "status_map.429: `200` is not an HTTP status from 400 to 599",
             "status_map.430: expected an HTTP status such as 503, found a string",
-            "status_map.431: -1 is not",
+            "status_map.431: `-1` is not",
         ],
     );
 }

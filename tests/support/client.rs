@@ -135,6 +135,11 @@ pub async fn raw_request(relay: &Relay, bytes: &[u8]) -> Refused {
     Asking { wire }.refused().await
 }
 
+/// Reads an answer that is no link, from whichever listener.
+pub async fn read_refused(wire: Wire) -> Refused {
+    Asking { wire }.refused().await
+}
+
 /// A request on its way.
 pub struct Asking {
     wire: Wire,

@@ -9,6 +9,7 @@ pub mod client;
 pub mod frame;
 pub mod head;
 pub mod leg;
+pub mod operator;
 pub mod proxy;
 pub mod relay;
 pub mod upstream;

@@ -35,6 +35,7 @@ impl Relay {
             awaits_first_event: false,
             keys: vec![("acme".to_owned(), "secret".to_owned())],
             server: String::new(),
+            admin: "listen = \"127.0.0.1:0\"".to_owned(),
             limits: String::new(),
             upstream: String::new(),
             key: String::new(),
@@ -74,6 +75,7 @@ pub struct Setup {
     awaits_first_event: bool,
     keys: Vec<(String, String)>,
     server: String,
+    admin: String,
     limits: String,
     upstream: String,
     key: String,
@@ -114,6 +116,12 @@ impl Setup {
     /// For `[server]`.
     pub fn server(mut self, toml: &str) -> Self {
         add(&mut self.server, toml);
+        self
+    }
+
+    /// The whole of `[admin]`.
+    pub fn admin(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.admin);
         self
     }
 
@@ -167,12 +175,12 @@ impl Setup {
     }
 
     fn toml(&self) -> String {
-        let Self { auth, kind, url, awaits_first_event, server, limits, upstream, key, more, .. } = self;
+        let Self { auth, kind, url, awaits_first_event, server, admin, limits, upstream, key, more, .. } = self;
         let credential = if *auth == "passthrough" { String::new() } else { format!("key = {UPSTREAM_KEY:?}\n") };
         let keys = self.keys.iter().map(|(name, secret)| format!("[[keys]]\nname = {name:?}\nkey = {secret:?}\n{key}"));
         format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\nauth = {auth:?}\n{server}\
-             [admin]\nlisten = \"127.0.0.1:0\"\n\
+             [admin]\n{admin}\n\
              [limits]\n{limits}\
              [[upstreams]]\nname = \"primary\"\nkind = {kind:?}\nurl = {url:?}\n\
              await_first_event = {awaits_first_event}\n{credential}{upstream}{more}{}",

@@ -89,30 +89,36 @@ fn status_map(table: &mut Table<'_>) -> BTreeMap<StatusCode, StatusCode> {
     let mut map = BTreeMap::new();
     for Entry { key, place, node } in entries {
         let path = format!("{}.{key}", spot.path);
-        let from = key.parse().ok().and_then(refusing);
+        let from = StatusCode::from_bytes(key.as_bytes()).ok().filter(|status| refuses(*status));
         if from.is_none() {
-            let what = format!("`{key}` is not an HTTP status from 400 to 599; write one as in {{ 429 = 503 }}");
-            table.note(&Spot { place, path: path.clone() }, what);
+            table.note(&Spot { place, path: path.clone() }, no_refusal(&key));
         }
         let spot = Spot { place: node.place, path };
         let to = match node.value {
-            Value::Integer(Some(status)) => refusing(status).ok_or_else(|| {
-                format!("{status} is not an HTTP status from 400 to 599; write one as in {{ 429 = 503 }}")
-            }),
+            Value::Integer(Some(status)) => {
+                let to = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+                to.filter(|status| refuses(*status)).ok_or_else(|| no_refusal(&status.to_string()))
+            }
             other => Err(mismatch("an HTTP status such as 503", &other)),
         };
         match (from, to) {
-            (Some(from), Ok(to)) => drop(map.insert(from, to)),
-            (_, to) => drop(to.map_err(|what| table.note(&spot, what))),
+            (Some(from), Ok(to)) => {
+                map.insert(from, to);
+            }
+            (None, Ok(_)) => {} // noted above
+            (_, Err(what)) => table.note(&spot, what),
         }
     }
     map
 }
 
-/// A status that says no: nothing else can refuse a client.
-fn refusing(status: i64) -> Option<StatusCode> {
-    let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
-    (status.is_client_error() || status.is_server_error()).then_some(status)
+/// Whether a status says no: no other can refuse a client.
+fn refuses(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+fn no_refusal(status: &str) -> String {
+    format!("`{status}` is not an HTTP status from 400 to 599; write one as in {{ 429 = 503 }}")
 }
 
 fn models(table: &mut Table<'_>) -> Models {

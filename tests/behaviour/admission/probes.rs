@@ -42,12 +42,3 @@ async fn are_answered_to_operators() {
         assert_eq!(answer, ("HTTP/1.1 200 OK".to_owned(), String::new()));
     }
 }
-
-#[tokio::test]
-async fn operators_find_nothing_else() {
-    let (relay, _upstream) = relay().await;
-    for path in ["/", "/v1/realtime", "/readyz/"] {
-        let (first_line, _) = ask_admin(&relay, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
-        assert_eq!(first_line, "HTTP/1.1 404 Not Found");
-    }
-}
