@@ -131,8 +131,8 @@ fn ways_to_fail_have_a_word_each_and_one_code() {
         (ProxyFailure::Tcp(error()).into(), "proxy", "no connection to the proxy: connection refused"),
     ] {
         assert_eq!(failure.kind(), kind);
-        let refusal = failure.refusal("primary", false);
+        assert_eq!(failure.to_string(), words);
+        let refusal = failure.refusal("said by the caller".to_owned(), false);
         assert_eq!((refusal.status, refusal.code), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));
-        assert_eq!(refusal.message, format!("upstream primary: {words}"));
     }
 }
