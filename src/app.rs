@@ -38,7 +38,7 @@ impl Relay {
         let workers = (0..config.server.workers.get())
             .map(|number| {
                 let (config, shared) = (config.clone(), shared.clone());
-                Worker::start(number, move || Edge::new(&config, &shared).map_err(anyhow::Error::from))
+                Worker::start(number, move || Edge::new(&config, &shared, number).map_err(anyhow::Error::from))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let operators = Admin {

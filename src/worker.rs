@@ -90,6 +90,7 @@ fn runtime() -> std::io::Result<LocalRuntime> {
 }
 
 async fn work(mut inbox: mpsc::UnboundedReceiver<Accepted>, edge: Rc<Edge>) {
+    edge.begin();
     while let Some(Accepted { stream, client, slot }) = inbox.recv().await {
         let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
         match stream {
@@ -110,11 +111,11 @@ mod tests {
     use crate::edge::upstream::shared::Shared;
 
     fn worker(number: usize) -> Worker {
-        Worker::start(number, || {
+        Worker::start(number, move || {
             let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
             let config = config::parse(config).map_err(io::Error::other)?;
             let shared = [Arc::new(Shared::new(&config.upstreams[0]))];
-            Edge::new(&config, &shared).map_err(io::Error::other)
+            Edge::new(&config, &shared, number).map_err(io::Error::other)
         })
         .unwrap()
     }

@@ -27,6 +27,8 @@ pub struct LinkInfo {
     pub request_id: Box<str>,
     /// The upstream's id of our request, where it told one.
     pub upstream_request_id: Option<Box<str>>,
+    /// The request id that the upstream was told, where its leg was opened ahead.
+    pub opened_as: Option<Box<str>>,
     /// The name of the client's key.
     pub key: Rc<str>,
     /// Who connected.

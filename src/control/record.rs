@@ -29,6 +29,7 @@ macro_rules! link_line {
         tracing::info!(
             link_id = %info.id,
             request_id = %info.request_id,
+            opened_as = info.opened_as.as_deref(),
             upstream_request_id = info.upstream_request_id.as_deref(),
             key = %info.key,
             client = %info.client,

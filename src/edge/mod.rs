@@ -17,6 +17,7 @@ pub mod tls;
 pub mod upstream;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,6 +28,8 @@ use crate::relay::link;
 
 use tls::Acceptor;
 use upstream::Upstream;
+use upstream::dial::Deadlines;
+use upstream::pool::{self, Opening};
 use upstream::shared::Shared;
 
 /// What the edge of one worker needs. Built once per worker, so that workers share no lock and no counter.
@@ -41,11 +44,13 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The edge that `config` describes; `shared` is what all workers know of each upstream, in the same order. Fails
-    /// where the TLS stack refuses a certificate, a key or an authority.
-    pub fn new(config: &Config, shared: &[Arc<Shared>]) -> Result<Self, tls::TlsError> {
-        let upstreams = config.upstreams.iter().zip(shared);
-        let upstreams = upstreams.map(|(upstream, shared)| Upstream::new(upstream, shared.clone()).map(Rc::new));
+    /// The edge that `config` describes, on the worker of this number; `shared` is what all workers know of each
+    /// upstream, in the same order. Fails where the TLS stack refuses a certificate, a key or an authority.
+    pub fn new(config: &Config, shared: &[Arc<Shared>], worker: usize) -> Result<Self, tls::TlsError> {
+        let upstreams = config.upstreams.iter().zip(shared).map(|(upstream, shared)| {
+            let warm = share(upstream.warm, config.server.workers, worker);
+            Upstream::new(upstream, shared.clone(), warm).map(Rc::new)
+        });
         let upstreams = upstreams.collect::<Result<_, _>>()?;
         Ok(Self {
             auth: config.server.auth,
@@ -57,6 +62,18 @@ impl Edge {
         })
     }
 
+    /// Begins what goes on without clients: legs are opened ahead. Called once, on the worker's runtime.
+    pub fn begin(&self) {
+        let opening = Opening { deadlines: self.deadlines(), max_message_bytes: self.limits.max_message_bytes };
+        for upstream in &self.upstreams {
+            pool::keep_filled(upstream, opening);
+        }
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        Deadlines { dial: self.limits.dial_timeout, all: self.limits.admission_timeout }
+    }
+
     fn link_limits(&self) -> link::Limits {
         link::Limits {
             max_message_bytes: self.limits.max_message_bytes,
@@ -64,6 +81,12 @@ impl Edge {
             close_timeout: self.limits.close_timeout,
         }
     }
+}
+
+/// What one worker keeps of `all` that are to be kept by all workers together.
+fn share(all: u32, workers: NonZeroUsize, worker: usize) -> usize {
+    let (all, workers) = (all as usize, workers.get());
+    all / workers + usize::from(worker < all % workers)
 }
 
 /// Who connected, and over what.

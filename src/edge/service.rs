@@ -25,7 +25,6 @@ use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
 use super::tls::Conn;
 use super::upstream::attempts;
-use super::upstream::dial::Deadlines;
 use super::{Client, Edge, Slot, admin, start};
 use crate::control::record;
 use crate::relay::link::Leg;
@@ -136,8 +135,7 @@ async fn open(
     edge: &Edge,
 ) -> Result<Begun, Refusal> {
     let admitted = admit(edge, head, request_id)?;
-    let deadlines = Deadlines { dial: edge.limits.dial_timeout, all: edge.limits.admission_timeout };
     let max_message_bytes = edge.limits.max_message_bytes;
-    let opened = attempts::open(&admitted.candidates, &admitted.wanted, deadlines, max_message_bytes).await?;
+    let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
     Ok(Begun { admitted, opened, client })
 }

@@ -18,6 +18,7 @@ use super::pick::{self, Standing};
 use super::shared::{Place, now};
 use super::{Candidate, Upstream, Wanted};
 use crate::control::record;
+use crate::edge::query::Route;
 use crate::edge::refusal::Refusal;
 
 /// What a client is told to wait for a place at an upstream that is full.
@@ -49,7 +50,7 @@ enum Outcome {
     Failed(Failure),
 }
 
-/// Opens a leg at the first of `candidates` that gives one.
+/// Opens a leg at the first of `candidates` that gives one, or has one waiting that fits.
 ///
 /// Cancel safe: dropped, it ends the attempt under way, which then says nothing about the upstream.
 pub async fn open(
@@ -58,11 +59,43 @@ pub async fn open(
     deadlines: Deadlines,
     max_message_bytes: u64,
 ) -> Result<Opened, Refusal> {
+    // A waiting leg was opened for the model alone, so it fits those who ask for nothing else.
+    let plain = matches!(wanted.route, Route::Model(_)) && wanted.query.is_empty() && wanted.passed_key.is_none();
+    let may_be_warm = |candidate: &Candidate| plain && candidate.forwarded.is_empty();
+    attempt(candidates, wanted, deadlines, max_message_bytes, may_be_warm).await
+}
+
+/// The same without the legs that wait: to open those.
+pub async fn open_cold(
+    candidates: &[Candidate],
+    wanted: &Wanted,
+    deadlines: Deadlines,
+    max_message_bytes: u64,
+) -> Result<Opened, Refusal> {
+    attempt(candidates, wanted, deadlines, max_message_bytes, |_| false).await
+}
+
+async fn attempt(
+    candidates: &[Candidate],
+    wanted: &Wanted,
+    deadlines: Deadlines,
+    max_message_bytes: u64,
+    may_be_warm: impl Fn(&Candidate) -> bool,
+) -> Result<Opened, Refusal> {
     let passthrough = wanted.passed_key.is_some();
     let deadline = Instant::now() + deadlines.all;
     let mut tried = Vec::new();
     for candidate in in_order(candidates) {
         let upstream = &candidate.upstream;
+        let opened = |leg, place| {
+            let model_sent = candidate.model_sent.clone();
+            Opened { upstream: upstream.clone(), model_sent, leg, place }
+        };
+        if may_be_warm(candidate)
+            && let Some((leg, place)) = upstream.pool.take(&candidate.model_sent)
+        {
+            return Ok(opened(leg, place));
+        }
         let outcome = match admission(upstream) {
             Err(unavailable) => unavailable,
             Ok((permit, place)) => {
@@ -70,8 +103,7 @@ pub async fn open(
                 match dial(candidate, wanted, left, max_message_bytes).await {
                     Ok(leg) => {
                         upstream.shared.note_change(permit.succeeded());
-                        let (upstream, model_sent) = (upstream.clone(), candidate.model_sent.clone());
-                        return Ok(Opened { upstream, model_sent, leg, place });
+                        return Ok(opened(leg, place));
                     }
                     Err(failure) => {
                         note(&wanted.request_id, upstream, permit, &failure, passthrough);
@@ -100,7 +132,8 @@ fn in_order(candidates: &[Candidate]) -> impl Iterator<Item = &Candidate> {
 }
 
 fn admission(upstream: &Upstream) -> Result<(Permit, Place), Outcome> {
-    let place = upstream.shared.take_place();
+    let take = || upstream.shared.take_place();
+    let place = take().or_else(|| upstream.pool.give_up_one().then(take).flatten());
     let full = Outcome::Unavailable { why: "it carries all the links it may", retry_after: FULL_PATIENCE };
     let place = place.ok_or(full)?;
     let permit = upstream.shared.breaker.admit(now());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
-use hyper::header::RETRY_AFTER;
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use tokio::time::timeout;
 
@@ -34,6 +34,8 @@ pub struct OpenLeg {
     pub early: Bytes,
     /// The upstream's own `x-request-id`.
     pub request_id: Option<String>,
+    /// The request id that the upstream was told, where that was not the client's: the leg was opened ahead.
+    pub opened_as: Option<HeaderValue>,
 }
 
 /// The deadlines of an attempt.
@@ -86,7 +88,7 @@ async fn switch(stream: Conn, ask: Ask) -> Result<OpenLeg, Failure> {
     handshake::verify_switch(response.headers(), &ask.key, &ask.offered).map_err(Failure::NotHttp)?;
     let request_id = response.headers().get(REQUEST_ID);
     let request_id = request_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-    Ok(OpenLeg { stream, early, request_id })
+    Ok(OpenLeg { stream, early, request_id, opened_as: None })
 }
 
 /// An answer that is no 101, with its body where that is JSON.

@@ -1,6 +1,6 @@
 //! The upstream leg, until it stands.
 //!
-//! `attempts` goes through the candidates: `pick` puts them in order, and `breaker` keeps away from those that fail.
+//! `attempts` goes through the candidates, and takes a leg that was opened ahead from the `pool` where one fits: `pick` puts them in order, and `breaker` keeps away from those that fail.
 //! `kind` writes the request, `dial` opens the leg: `connect` makes the connection, through a `proxy` where there is one,
 //! `exchange` asks for the switch, `first_event` waits for the upstream's first word. `failure` says what it means when
 //! one of them fails. They refuse to know the client beyond what was admitted.
@@ -14,6 +14,7 @@ pub mod failure;
 pub mod first_event;
 pub mod kind;
 pub mod pick;
+pub mod pool;
 pub mod proxy;
 pub mod shared;
 
@@ -25,6 +26,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use super::query::Route;
 use super::tls::{Connector, TlsError};
 use crate::control::config::{self, Secret};
+use pool::Pool;
 use shared::Shared;
 
 /// An upstream as one worker sees it.
@@ -36,6 +38,8 @@ pub struct Upstream {
     pub tls: Option<Connector>,
     /// What all workers know of it.
     pub shared: Arc<Shared>,
+    /// The legs to it that wait on this worker.
+    pub pool: Pool,
 }
 
 /// What a client wants of whichever upstream takes it.
@@ -63,9 +67,11 @@ pub struct Candidate {
 }
 
 impl Upstream {
-    /// Fails where TLS refuses the authorities that the configuration names.
-    pub fn new(config: &config::Upstream, shared: Arc<Shared>) -> Result<Self, TlsError> {
+    /// An upstream on this worker, with so many warm legs for each of its models. Fails where TLS refuses the
+    /// authorities that the configuration names.
+    pub fn new(config: &config::Upstream, shared: Arc<Shared>, warm: usize) -> Result<Self, TlsError> {
         let tls = config.url.secure.then(|| Connector::new(&config.name, config.ca.as_deref())).transpose()?;
-        Ok(Self { config: config.clone(), tls, shared })
+        let pool = Pool::new(config.models.named().map(|(_, sent)| sent), warm);
+        Ok(Self { config: config.clone(), tls, shared, pool })
     }
 }

@@ -24,13 +24,19 @@ pub struct Shared {
     /// Attempts at which it did not take our credential.
     pub credential_rejected: AtomicU64,
     last_error: ArcSwapOption<String>,
-    links: AtomicUsize,
+    /// Legs in use or waiting.
+    places: AtomicUsize,
+    /// Those of them that wait.
+    warm: AtomicUsize,
     max_links: Option<NonZeroUsize>,
 }
 
-/// A place at an upstream: taken before it is dialled, given back when the link, or the attempt, is gone.
+/// A place at an upstream: taken before it is dialled, given back when the leg, or the attempt, is gone.
 #[derive(Debug)]
-pub struct Place(Arc<Shared>);
+pub struct Place {
+    shared: Arc<Shared>,
+    waits: bool,
+}
 
 impl Shared {
     /// An upstream of which nothing is known yet.
@@ -41,7 +47,8 @@ impl Shared {
             breaker: Arc::new(Breaker::new()),
             credential_rejected: AtomicU64::new(0),
             last_error: ArcSwapOption::empty(),
-            links: AtomicUsize::new(0),
+            places: AtomicUsize::new(0),
+            warm: AtomicUsize::new(0),
             max_links: config.max_links,
         }
     }
@@ -49,9 +56,9 @@ impl Shared {
     /// A place, if there is one.
     pub fn take_place(self: &Arc<Self>) -> Option<Place> {
         let most = self.max_links.map_or(usize::MAX, NonZeroUsize::get);
-        let taken =
-            self.links.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |links| (links < most).then_some(links + 1));
-        taken.is_ok().then(|| Place(self.clone()))
+        let take = |places| (places < most).then_some(places + 1);
+        let taken = self.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.is_ok().then(|| Place { shared: self.clone(), waits: false })
     }
 
     /// Keeps what went wrong, for the operator.
@@ -62,6 +69,7 @@ impl Shared {
     /// How it does, for the operator.
     pub fn status(&self) -> UpstreamStatus {
         let state = self.breaker.state(now());
+        let warm = self.warm.load(Ordering::Relaxed);
         let (breaker, remaining) = match state.phase {
             Phase::Closed => (BreakerState::Closed, Duration::ZERO),
             Phase::Open { remaining } => (BreakerState::Open, remaining),
@@ -73,8 +81,8 @@ impl Shared {
             breaker,
             retry_after_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
             failures: state.failures,
-            links: self.links.load(Ordering::Relaxed),
-            warm: 0,
+            links: self.places.load(Ordering::Relaxed).saturating_sub(warm),
+            warm,
             last_error: self.last_error.load().as_deref().cloned(),
             credential_rejected: self.credential_rejected.load(Ordering::Relaxed),
         }
@@ -95,9 +103,26 @@ impl Shared {
     }
 }
 
+impl Place {
+    /// Its leg waits for a client.
+    pub fn wait(&mut self) {
+        if !std::mem::replace(&mut self.waits, true) {
+            self.shared.warm.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Its leg has a client.
+    pub fn serve(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.shared.warm.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.links.fetch_sub(1, Ordering::Relaxed);
+        self.serve();
+        self.shared.places.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
