@@ -9,6 +9,7 @@ mod proxy;
 mod request;
 mod tls;
 mod verdict;
+mod warm;
 
 use crate::support::client::{Asking, Client, Refused, client};
 use crate::support::relay::{Relay, UPSTREAM_KEY};
