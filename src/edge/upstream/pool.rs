@@ -122,15 +122,13 @@ async fn fill(upstream: Rc<Upstream>, bench: Rc<Bench>, Opening { deadlines, max
         }
         let route = Route::Model(bench.model.clone());
         let wanted = Wanted { request_id: request_id(None), route, query: Vec::new(), passed_key: None };
-        match attempts::open_cold(&candidate, &wanted, deadlines, max_message_bytes).await {
-            Ok(opened) => {
-                bench.seat(opened, wanted.request_id, max_message_bytes);
-                rest = FIRST_REST;
-            }
-            Err(_) => {
-                sleep(rest).await;
-                rest = (rest * 2).min(LAST_REST);
-            }
+        // What went wrong has been told to the breaker, the operator and the log.
+        if let Ok(opened) = attempts::open_cold(&candidate, &wanted, deadlines, max_message_bytes).await {
+            bench.seat(opened, wanted.request_id, max_message_bytes);
+            rest = FIRST_REST;
+        } else {
+            sleep(rest).await;
+            rest = (rest * 2).min(LAST_REST);
         }
     }
 }
