@@ -29,7 +29,7 @@ pub enum Failure {
     #[error(transparent)]
     Proxy(#[from] ProxyFailure),
     /// Nothing came in time.
-    #[error("no answer within {}", humantime::format_duration(*.0))]
+    #[error("no answer within {}", humantime::format_duration(in_millis(*.0)))]
     Timeout(Duration),
     /// It answered, but neither with a valid 101 nor with another HTTP status.
     #[error("{0}")]
@@ -201,6 +201,11 @@ impl FirstWord {
             Self::Ended | Self::Illegal(_) | Self::Credential { .. } => false,
         }
     }
+}
+
+/// What is left of a deadline is not worth telling by the nanosecond.
+fn in_millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What a `Retry-After` asks for: seconds, or a date (RFC 9110 section 10.2.3).
