@@ -179,6 +179,7 @@ fn what_is_printed_loads_again() {
          transcription = \"t\"\ncalls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
          [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"k\"\napi_version = \"v1\"\n\
          [[upstreams]]\nname = \"c\"\nkind = \"compatible\"\nurl = \"ws://[::1]:1/{{model}}\"\nauth_scheme = \"\"\nca_file = \"cert.pem\"\n\
+         proxy = \"http://user:password@[::1]\"\n\
          {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nexpires = 2027-01-01T00:00:00.5Z\n[[keys]]\nname = \"two\"\nkey = \"other\"\n"
     );
     let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key);
@@ -199,6 +200,7 @@ fn what_is_printed_loads_again() {
         "warm = 4",
         "warm_max_idle = \"1m\"",
         "429 = 503",
+        "proxy = \"http://***@[::1]:80\"",
         "allow = [\"calls\"]",
         "allow = [\"transcription\"]",
     ] {
@@ -216,7 +218,7 @@ proptest::proptest! {
         setup(format!("[server]\nlisten = [{quoted}]\nallowed_origins = [{quoted}, \"{path}\"]\n[log]\nlevel = {quoted}\n"));
         setup(format!("[limits]\ndial_timeout = {quoted}\nmax_message_bytes = {quoted}\n[[keys]]\nexpires = {quoted}\nsha256 = {quoted}\n"));
         for kind in ["openai", "azure", "compatible"] {
-            setup(format!("[[upstreams]]\nkind = \"{kind}\"\nurl = \"{path}\"\nname = {quoted}\nheaders = {{ {quoted} = {quoted} }}\nstatus_map = {{ {quoted} = 503 }}\nwarm_max_idle = {quoted}\ntranscription = {quoted}\n"));
+            setup(format!("[[upstreams]]\nkind = \"{kind}\"\nurl = \"{path}\"\nname = {quoted}\nheaders = {{ {quoted} = {quoted} }}\nstatus_map = {{ {quoted} = 503 }}\nwarm_max_idle = {quoted}\ntranscription = {quoted}\nproxy = {quoted}\n"));
         }
     }
 }

@@ -63,7 +63,7 @@ fn an_upstream_has_what_its_kind_has() {
 #[test]
 fn every_key_may_be_written_as_it_would_be_if_it_were_absent() {
     let lines = "organization = \"\"\nproject = \"\"\napi_version = \"\"\nauth_header = \"Authorization\"\n\
-                 auth_scheme = \"Bearer\"\nheaders = {}\nsubprotocols = []\nbeta_header = false\nca_file = \"\"\npriority = 0\n\
+                 auth_scheme = \"Bearer\"\nheaders = {}\nsubprotocols = []\nbeta_header = false\nca_file = \"\"\nproxy = \"\"\npriority = 0\n\
                  transcription = \"\"\ncalls = false\nweight = 1\nmax_links = 0\nwarm = 0\nwarm_max_idle = \"30s\"\n\
                  status_map = {}\n";
     Setup::file(&format!("{UPSTREAM}{lines}{KEY}")).config();
@@ -173,6 +173,68 @@ fn a_warm_leg_needs_a_model_and_a_key_of_ours() {
     let passthrough = |warm: u8| Setup::file(&format!("[server]\nauth = \"passthrough\"\n{keyless}warm = {warm}\n"));
     assert_told(&passthrough(1).told(), &["upstreams[0].warm: no leg can be opened ahead with auth = \"passthrough\""]);
     assert_eq!(passthrough(0).config().upstreams[0].warm, 0);
+}
+
+#[test]
+fn a_proxy_is_read_from_where_a_secret_may_stand() {
+    let setup = |value: &str| Setup::file(&format!("{UPSTREAM}proxy = \"{value}\"\n{KEY}")).with("url", "http://f:1\n");
+    let proxy = |value: &str| {
+        let setup = setup(value).env("URL", "http://user:password@e");
+        setup.config().upstreams.remove(0).proxy.expect("a proxy")
+    };
+    assert_eq!(proxy("http://p:3128").to_string(), "http://p:3128");
+    assert_eq!(proxy("file:url").to_string(), "http://f:1");
+    let secret = proxy("env:URL");
+    assert_eq!(secret.to_string(), "http://***@e:80");
+    assert_eq!(secret.authorization.unwrap().expose(), "Basic dXNlcjpwYXNzd29yZA==");
+    let told = setup("env:URL").told();
+    assert_told(&told, &["relay.toml:7:9: upstreams[0].proxy: the environment variable URL is not set"]);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_told_and_not_quoted() {
+    let told =
+        |value: &str| Setup::file(&format!("{UPSTREAM}proxy = {value}\n{KEY}")).env("ALL_PROXY", "http://e").told();
+    for (value, what) in [
+        ("\"proxy:3128\"", "has no scheme; write http://host:port"),
+        ("\"https://u:secret@h\"", "TLS is not spoken with a proxy; write"),
+        ("\"http://u:secret@h/path\"", "a proxy has no path; write"),
+        ("true", "expected a string, found a boolean"),
+    ] {
+        let told = told(value);
+        assert_told(&told, &[&format!("relay.toml:7:9: upstreams[0].proxy: {what}")]);
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[test]
+fn an_upstream_without_a_proxy_has_that_of_the_environment() {
+    let proxy = |url: &str, line: &str| {
+        let upstream = UPSTREAM.replace("wss://api.openai.com/v1/realtime", url);
+        let setup = Setup::file(&format!("{upstream}{line}{KEY}"))
+            .env("https_proxy", "http://user:password@secure:1")
+            .env("http_proxy", "plain:2")
+            .env("no_proxy", "internal.example");
+        setup.config().upstreams.remove(0).proxy.map(|proxy| proxy.to_string())
+    };
+    assert_eq!(proxy("wss://api.openai.com", "").as_deref(), Some("http://***@secure:1"));
+    assert_eq!(proxy("ws://api.openai.com", "proxy = \"\"\n").as_deref(), Some("http://plain:2"));
+    assert_eq!(proxy("wss://api.openai.com", "proxy = \"http://own\"\n").as_deref(), Some("http://own:80"));
+    for direct in ["wss://a.internal.example", "ws://127.0.0.1:9100", "wss://localhost"] {
+        assert_eq!(proxy(direct, ""), None, "{direct}");
+    }
+}
+
+#[test]
+fn a_variable_with_a_proxy_that_cannot_be_used_is_told_once() {
+    let second = UPSTREAM.replace("name = \"openai\"", "name = \"second\"");
+    let setup = |line: &str| {
+        Setup::file(&format!("{UPSTREAM}{line}{second}{line}{KEY}")).env("HTTPS_PROXY", "socks5://u:secret@h")
+    };
+    let told = setup("").told();
+    assert_told(&told, &["HTTPS_PROXY: a SOCKS proxy cannot be used; write http://host:port"]);
+    assert!(told.contains("; or put api.openai.com into no_proxy") && !told.contains("secret"), "{told}");
+    setup("proxy = \"http://own\"\n").config();
 }
 
 /// What is told about one upstream with these lines in it.

@@ -43,8 +43,14 @@ impl Proxy {
 
 impl Tunnelling {
     /// Answers with these bytes, and tunnels to where it was asked to, as long as both sides like.
-    pub async fn tunnel(mut self, answer: &str) {
-        let mut upstream = TcpStream::connect(self.head.target()).await.unwrap();
+    pub async fn tunnel(self, answer: &str) {
+        let target = self.head.target().to_owned();
+        self.tunnel_to(&target, answer).await;
+    }
+
+    /// The same, but to this address: the name asked for is one that only this proxy knows.
+    pub async fn tunnel_to(mut self, address: &str, answer: &str) {
+        let mut upstream = TcpStream::connect(address).await.unwrap();
         self.stream.write_all(answer.as_bytes()).await.unwrap();
         tokio::spawn(async move { copy_bidirectional(&mut self.stream, &mut upstream).await });
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use realtime_relay::app;
-use realtime_relay::control::config::{Proxy, Sources, load};
+use realtime_relay::control::config::{Sources, load};
 
 use super::authority::Authority;
 use super::client::client;
@@ -40,7 +40,7 @@ impl Relay {
             upstream: String::new(),
             key: String::new(),
             more: String::new(),
-            proxy: None,
+            env: HashMap::new(),
             authority: None,
         }
     }
@@ -80,7 +80,7 @@ pub struct Setup {
     upstream: String,
     key: String,
     more: String,
-    proxy: Option<Proxy>,
+    env: HashMap<String, String>,
     authority: Option<Authority>,
 }
 
@@ -138,8 +138,13 @@ impl Setup {
     }
 
     /// Reaches its upstream through the proxy of this URL.
-    pub fn proxy(mut self, url: &str) -> Self {
-        self.proxy = Some(Proxy::parse(url).unwrap());
+    pub fn proxy(self, url: &str) -> Self {
+        self.upstream(&format!("proxy = {url:?}"))
+    }
+
+    /// One variable of its environment, which is empty else.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -166,11 +171,8 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
         std::fs::write(&file, self.toml()).unwrap();
-        let config = load(&Sources { file: Some(file), env: HashMap::new() });
-        let mut config = config.unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
-        if self.proxy.is_some() {
-            config.upstreams[0].proxy = self.proxy;
-        }
+        let config = load(&Sources { file: Some(file), env: self.env.clone() });
+        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
         Relay { app: app::Relay::start(config).expect("the relay starts"), authority: self.authority }
     }
 

@@ -34,7 +34,7 @@ models = { "*" = "*" }
 pub struct Sources {
     /// The file; `None`: the built-in defaults.
     pub file: Option<PathBuf>,
-    /// Overrides (`RELAY_SERVER__AUTH`) and what `env:NAME` reads.
+    /// Overrides (`RELAY_SERVER__AUTH`), what `env:NAME` reads, and the proxy of upstreams that have none of their own.
     pub env: HashMap<String, String>,
 }
 
@@ -63,7 +63,7 @@ pub fn load(sources: &Sources) -> Result<Config, Mistakes> {
     document(name.into(), &text, &Outside { env: &sources.env, folder })
 }
 
-/// Reads a configuration that stands in no file, and that no variable overrides.
+/// Reads a configuration that stands in no file. There is no environment for it.
 pub fn parse(text: &str) -> Result<Config, Mistakes> {
     document("configuration".into(), text, &Outside { env: &HashMap::new(), folder: PathBuf::new() })
 }

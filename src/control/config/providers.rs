@@ -9,7 +9,7 @@ use super::serving;
 use super::table::{Given, Table};
 use super::units;
 use super::url::{self, Flavour};
-use super::{Auth, Kind, Secret, Upstream};
+use super::{Auth, Kind, Proxy, Secret, Upstream, UpstreamUrl};
 
 /// The upstreams that could be read, and the names of all that have one.
 #[derive(Debug, Default)]
@@ -75,6 +75,7 @@ fn upstream(table: &mut Table<'_>, name: Option<String>, auth: Auth, outside: &O
     let ca = ca_file.as_ref().map(|Given { value, spot }| {
         outside::authorities(value).map_err(|what| table.note(spot, what)).unwrap_or_default()
     });
+    let proxy = proxy(table, url.as_ref(), outside);
     Some(Upstream {
         name: name?,
         kind: kind?,
@@ -95,7 +96,7 @@ fn upstream(table: &mut Table<'_>, name: Option<String>, auth: Auth, outside: &O
         beta_header,
         ca,
         ca_file: ca_file.map(|given| given.value),
-        proxy: None,
+        proxy,
     })
 }
 
@@ -125,4 +126,20 @@ fn key(table: &mut Table<'_>, flavour: Option<Flavour>, auth: Auth, outside: &Ou
         table.note(&spot, "has a character that no header may hold; look for a line break inside of it");
     }
     Some(key)
+}
+
+/// `proxy`, else the environment's. Where the URL is wrong, nobody can say whether the environment has one for it.
+fn proxy(table: &mut Table<'_>, url: Option<&UpstreamUrl>, outside: &Outside<'_>) -> Option<Proxy> {
+    let configured = table.has("proxy");
+    let own = table.parsed("proxy", "a string", |text| match text {
+        "" => Ok(None),
+        text => Proxy::parse(outside.secret(text)?.expose()).map(Some),
+    });
+    // One that is wrong is not replaced by another.
+    if configured && own.as_ref().is_none_or(|given| given.value.is_some()) {
+        return own?.value;
+    }
+    let (url, variable) = (url?, |name: &str| outside.env.get(name).cloned());
+    let found = Proxy::from_environment(variable, url.secure, &url.host, url.port);
+    found.map_err(|mistake| table.note(&mistake.spot, mistake.what)).ok()?
 }

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
-use super::{Secret, url};
+use super::{Mistake, Place, Secret, Spot, url};
 
 /// The port of a proxy's URL that names none: that of its scheme.
 const DEFAULT_PORT: u16 = 80;
@@ -55,24 +55,26 @@ impl Proxy {
     /// `ws` `http_proxy` alone (a CGI server sets `HTTP_PROXY` to what a client sent), else `all_proxy` or `ALL_PROXY`;
     /// but none for what `no_proxy` or `NO_PROXY` covers, nor ever for loopback. An empty variable is as good as none.
     ///
-    /// `host` is as in [`UpstreamUrl`](super::UpstreamUrl). An error names the variable.
+    /// `host` is as in [`UpstreamUrl`](super::UpstreamUrl). A mistake's place is the variable.
     pub fn from_environment(
         variable: impl Fn(&str) -> Option<String>,
         secure: bool,
         host: &str,
         port: u16,
-    ) -> Result<Option<Self>, String> {
+    ) -> Result<Option<Self>, Mistake> {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| Some((*name, variable(name).filter(|value| !value.is_empty())?)))
         };
-        let exceptions = first(&["no_proxy", "NO_PROXY"]).map(|(_, value)| value).unwrap_or_default();
+        let (excepting, exceptions) = first(&["no_proxy", "NO_PROXY"]).unwrap_or(("no_proxy", String::new()));
         if is_loopback(host) || is_excepted(&exceptions, host, port) {
             return Ok(None);
         }
         let names: &[_] = if secure { &["https_proxy", "HTTPS_PROXY"] } else { &["http_proxy"] };
         let Some((name, value)) = first(names).or_else(|| first(&["all_proxy", "ALL_PROXY"])) else { return Ok(None) };
         let url = if value.contains("://") { value } else { format!("http://{value}") };
-        Self::parse(&url).map(Some).map_err(|what| format!("environment variable {name}: {what}"))
+        let spot = || Spot { place: Place::Variable(name.to_owned()), path: String::new() };
+        let hint = |what| format!("{what}; or put {host} into {excepting}");
+        Self::parse(&url).map(Some).map_err(|what| Mistake { spot: spot(), what: hint(what) })
     }
 }
 
@@ -231,8 +233,9 @@ mod tests {
 
     #[test]
     fn a_variable_that_cannot_be_used_is_named_and_not_quoted() {
-        let wrong = Proxy::from_environment(|_| Some("socks5://u:secret@h".to_owned()), true, "a.com", 443);
-        let what = wrong.unwrap_err();
-        assert!(what.starts_with("environment variable https_proxy: ") && !what.contains("secret"), "{what}");
+        let variable = |name: &str| (name != "no_proxy").then(|| "socks5://u:secret@h".to_owned());
+        let told = Proxy::from_environment(variable, true, "a.com", 443).unwrap_err().to_string();
+        assert!(told.starts_with("https_proxy: a SOCKS proxy") && !told.contains("secret"), "{told}");
+        assert!(told.ends_with("; or put a.com into NO_PROXY"), "{told}");
     }
 }

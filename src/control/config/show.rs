@@ -78,6 +78,7 @@ struct ShownUpstream {
     beta_header: bool,
     forward_headers: Vec<String>,
     ca_file: Option<String>,
+    proxy: Option<String>,
     models: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, &'static str>,
@@ -166,6 +167,7 @@ fn upstream(upstream: &Upstream) -> ShownUpstream {
         headers: upstream.headers.iter().map(|(name, _)| (name.to_string(), MASK)).collect(),
         forward_headers: upstream.forward_headers.iter().map(ToString::to_string).collect(),
         ca_file: upstream.ca_file.as_ref().map(|path| path.display().to_string()),
+        proxy: upstream.proxy.as_ref().map(ToString::to_string),
         status_map: upstream.status_map.iter().map(|(from, to)| (from.as_str().to_owned(), to.as_u16())).collect(),
         ..ShownUpstream::default()
     };

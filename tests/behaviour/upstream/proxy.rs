@@ -64,6 +64,23 @@ async fn tls_with_the_upstream_runs_inside_the_tunnel_and_the_proxys_credential_
 }
 
 #[tokio::test]
+async fn a_link_goes_through_the_proxy_of_the_environment() {
+    let (upstream, proxy) = (Upstream::start().await, Proxy::start().await);
+    let url = "ws://upstream.invalid/v1/realtime"; // a name that only the proxy can resolve
+    let relay = Relay::to_url(url).env("http_proxy", &proxy.url("user:password@")).start();
+    let asking = good(&relay).ask().await;
+    let tunnelling = proxy.accept().await;
+    assert_eq!(tunnelling.head.first_line, "CONNECT upstream.invalid:80 HTTP/1.1");
+    assert_eq!(tunnelling.head.header("proxy-authorization"), Some("Basic dXNlcjpwYXNzd29yZA=="));
+    tunnelling.tunnel_to(&format!("127.0.0.1:{}", upstream.port()), ESTABLISHED).await;
+    let mut upstream = upstream.leg().await;
+    assert_eq!(upstream.head.header("host"), Some("upstream.invalid"));
+    let mut client = asking.opened().await;
+    client.text("up").await;
+    upstream.expect_text("up").await;
+}
+
+#[tokio::test]
 async fn a_proxy_that_refuses_is_told_by_its_status() {
     for (answer, status) in [
         ("HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno", "407"),
