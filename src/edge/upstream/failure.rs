@@ -29,7 +29,7 @@ pub enum Failure {
     #[error(transparent)]
     Proxy(#[from] ProxyFailure),
     /// Nothing came in time.
-    #[error("no answer within {}", humantime::format_duration(*.0))]
+    #[error("no answer within {}", humantime::format_duration(in_millis(*.0)))]
     Timeout(Duration),
     /// It answered, but neither with a valid 101 nor with another HTTP status.
     #[error("{0}")]
@@ -117,6 +117,11 @@ pub enum Verdict {
     CredentialRejected,
     /// What the client asked for is at fault, or its own credential: every candidate would say the same.
     ClientsOwn,
+}
+
+/// What was left of a deadline has nanoseconds, and nobody wants to read them.
+fn in_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl From<hyper::Error> for Failure {
