@@ -140,6 +140,11 @@ impl Leg {
         self.wire.rest().await.0
     }
 
+    /// Stays, and says nothing, until the stream ends, however long that takes.
+    pub async fn rest(mut self) {
+        while matches!(self.wire.next_read().await, Ok(1..)) {}
+    }
+
     /// What has arrived by now.
     pub fn arrived(&mut self) -> &[u8] {
         self.wire.arrived()

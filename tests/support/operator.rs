@@ -1,5 +1,8 @@
 //! A scripted operator: a request to the admin listener, by the letter.
 
+use std::time::Duration;
+
+use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::client::{Refused, read_refused};
@@ -11,6 +14,23 @@ use super::within;
 pub fn operator<'r>(relay: &'r Relay, path: &str) -> Operator<'r> {
     let headers = vec![("Host".to_owned(), "localhost".to_owned())];
     Operator { relay, method: "GET", path: path.to_owned(), headers }
+}
+
+/// How this upstream does.
+pub async fn status(relay: &Relay, upstream: &str) -> Value {
+    let answer = operator(relay, "/upstreams").ask().await;
+    let statuses = answer.json.as_array().expect("a list").iter();
+    statuses.clone().find(|status| status["name"] == upstream).expect("an upstream of this name").clone()
+}
+
+/// Waits until this upstream carries so many links, attempts included.
+pub async fn until_links(relay: &Relay, upstream: &str, links: usize) {
+    let settled = async {
+        while status(relay, upstream).await["links"] != links {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("links to be counted", settled).await;
 }
 
 #[must_use]

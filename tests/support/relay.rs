@@ -21,7 +21,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// To this upstream, of the kind `openai`, which is not waited for to speak first. The client `acme` has the key
+    /// To this upstream, `primary`, of the kind `openai`, which is not waited for to speak first. The client `acme` has the key
     /// `secret`.
     pub fn to(upstream: &Upstream) -> Setup {
         Self::to_url(&format!("{}/v1/realtime", upstream.base_url()))
@@ -30,14 +30,13 @@ impl Relay {
     pub fn to_url(url: &str) -> Setup {
         Setup {
             auth: "keys",
-            kind: "openai",
-            url: url.to_owned(),
+            workers: 1,
             awaits_first_event: false,
             keys: vec![("acme".to_owned(), "secret".to_owned())],
             server: String::new(),
             admin: "listen = \"127.0.0.1:0\"".to_owned(),
             limits: String::new(),
-            upstream: String::new(),
+            upstreams: vec![UpstreamSetup::new("primary", url, 0)],
             key: String::new(),
             more: String::new(),
             env: HashMap::new(),
@@ -70,14 +69,13 @@ impl Relay {
 #[must_use]
 pub struct Setup {
     auth: &'static str,
-    kind: &'static str,
-    url: String,
+    workers: usize,
     awaits_first_event: bool,
     keys: Vec<(String, String)>,
     server: String,
     admin: String,
     limits: String,
-    upstream: String,
+    upstreams: Vec<UpstreamSetup>,
     key: String,
     more: String,
     env: HashMap<String, String>,
@@ -98,13 +96,40 @@ impl Setup {
         self
     }
 
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// And to this one, when those named before are of no use.
+    pub fn then(self, upstream: &Upstream) -> Self {
+        self.then_url(&format!("{}/v1/realtime", upstream.base_url()))
+    }
+
+    pub fn then_url(self, url: &str) -> Self {
+        let priority = self.upstreams.last().map_or(0, |last| last.priority + 1);
+        self.and(url, priority)
+    }
+
+    /// And to this one, alike with the one named last.
+    pub fn beside(self, upstream: &Upstream) -> Self {
+        let priority = self.upstreams.last().map_or(0, |last| last.priority);
+        self.and(&format!("{}/v1/realtime", upstream.base_url()), priority)
+    }
+
+    fn and(mut self, url: &str, priority: usize) -> Self {
+        let name = ["primary", "second", "third"][self.upstreams.len()];
+        self.upstreams.push(UpstreamSetup::new(name, url, priority));
+        self
+    }
+
     pub fn kind(mut self, kind: &'static str) -> Self {
-        self.kind = kind;
+        self.last().kind = kind;
         self
     }
 
     pub fn url(mut self, url: &str) -> Self {
-        url.clone_into(&mut self.url);
+        url.clone_into(&mut self.last().url);
         self
     }
 
@@ -131,10 +156,14 @@ impl Setup {
         self
     }
 
-    /// For the upstream's table.
+    /// For the table of the upstream named last.
     pub fn upstream(mut self, toml: &str) -> Self {
-        add(&mut self.upstream, toml);
+        add(&mut self.last().more, toml);
         self
+    }
+
+    fn last(&mut self) -> &mut UpstreamSetup {
+        self.upstreams.last_mut().expect("there is a first one")
     }
 
     /// Reaches its upstream through the proxy of this URL.
@@ -177,17 +206,38 @@ impl Setup {
     }
 
     fn toml(&self) -> String {
-        let Self { auth, kind, url, awaits_first_event, server, admin, limits, upstream, key, more, .. } = self;
+        let Self { auth, workers, awaits_first_event, server, admin, limits, key, more, .. } = self;
         let credential = if *auth == "passthrough" { String::new() } else { format!("key = {UPSTREAM_KEY:?}\n") };
         let keys = self.keys.iter().map(|(name, secret)| format!("[[keys]]\nname = {name:?}\nkey = {secret:?}\n{key}"));
+        let upstreams = self.upstreams.iter().map(|UpstreamSetup { name, kind, url, priority, more }| {
+            format!(
+                "[[upstreams]]\nname = {name:?}\nkind = {kind:?}\nurl = {url:?}\npriority = {priority}\n\
+                 await_first_event = {awaits_first_event}\n{credential}{more}"
+            )
+        });
         format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\nauth = {auth:?}\n{server}\
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = {workers}\nauth = {auth:?}\n{server}\
              [admin]\n{admin}\n\
              [limits]\n{limits}\
-             [[upstreams]]\nname = \"primary\"\nkind = {kind:?}\nurl = {url:?}\n\
-             await_first_event = {awaits_first_event}\n{credential}{upstream}{more}{}",
+             {}{more}{}",
+            upstreams.collect::<String>(),
             keys.collect::<String>()
         )
+    }
+}
+
+/// One upstream, as the relay is told of it.
+struct UpstreamSetup {
+    name: &'static str,
+    kind: &'static str,
+    url: String,
+    priority: usize,
+    more: String,
+}
+
+impl UpstreamSetup {
+    fn new(name: &'static str, url: &str, priority: usize) -> Self {
+        Self { name, kind: "openai", url: url.to_owned(), priority, more: String::new() }
     }
 }
 

@@ -1,8 +1,13 @@
 //! A scripted upstream: nothing happens that the test does not say.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64::Engine;
 use sha1::{Digest, Sha1};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 
 use super::authority::Authority;
 use super::frame::Frame;
@@ -12,13 +17,13 @@ use super::wire::Wire;
 use super::within;
 
 pub struct Upstream {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     authority: Option<Authority>,
 }
 
 impl Upstream {
     pub async fn start() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), authority: None }
+        Self { listener: Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), authority: None }
     }
 
     /// One that speaks TLS, with the certificate of this authority.
@@ -59,11 +64,86 @@ impl Upstream {
         self.accept().await.switch().await
     }
 
+    /// Treats every connection alike, in the background.
+    pub fn serve<F>(&self, treat: impl Fn(Asked) -> F + Send + Sync + 'static) -> Serving
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        assert!(self.authority.is_none(), "only a plain upstream is served");
+        let (listener, connections) = (self.listener.clone(), Arc::new(AtomicUsize::new(0)));
+        let (count, treat) = (connections.clone(), Arc::new(treat));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                let treat = treat.clone();
+                tokio::spawn(async move {
+                    let mut wire = Wire::new(stream);
+                    // A relay that gives up before it has asked is treated well enough.
+                    if let Some(head) = wire.head().await {
+                        treat(Asked { head, wire }).await;
+                    }
+                });
+            }
+        });
+        Serving { connections, task }
+    }
+
+    /// Answers every request with this status, and nothing else.
+    pub fn always(&self, status: &'static str) -> Serving {
+        self.serve(move |asked| async move { drop(asked.answer(status, "", "").await) })
+    }
+
+    /// Gives everybody a link, and holds it until the relay ends it.
+    pub fn links(&self) -> Serving {
+        self.serve(|asked| async { asked.switch().await.rest().await })
+    }
+
     /// The relay has not connected: whoever connects now is the first to be accepted.
     pub async fn expect_no_connection(&self) {
         let ours = TcpStream::connect(self.listener.local_addr().unwrap()).await.unwrap();
         let (_, first) = within("our own connection", self.listener.accept()).await.unwrap();
         assert_eq!(first, ours.local_addr().unwrap(), "the relay has connected");
+    }
+}
+
+/// An upstream at work in the background, until this is dropped; what it has accepted goes on.
+pub struct Serving {
+    connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// How often the relay has connected.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A port at which nobody listens, and that nobody else is given.
+pub struct Absent {
+    socket: TcpSocket,
+}
+
+impl Absent {
+    pub fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self { socket }
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}/v1/realtime", self.socket.local_addr().unwrap())
+    }
+
+    /// Somebody listens there from now on.
+    pub fn appears(self) -> Upstream {
+        Upstream { listener: Arc::new(self.socket.listen(1024).unwrap()), authority: None }
     }
 }
 

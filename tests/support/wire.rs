@@ -78,7 +78,12 @@ impl Wire {
 
     /// Reads once; 0: the stream has ended.
     pub async fn fill(&mut self, what: &str) -> io::Result<usize> {
-        within(what, self.socket.read_buf(&mut self.unread)).await
+        within(what, self.next_read()).await
+    }
+
+    /// Reads once, whenever something comes; 0: the stream has ended.
+    pub async fn next_read(&mut self) -> io::Result<usize> {
+        self.socket.read_buf(&mut self.unread).await
     }
 
     /// What has been read and not been taken yet.

@@ -127,7 +127,8 @@ fn in_order(candidates: &[Candidate]) -> impl Iterator<Item = &Candidate> {
         Standing { priority: config.priority, weight: config.weight }
     };
     let standings: Vec<_> = candidates.iter().map(standing).collect();
-    let random = || uuid::Uuid::new_v4().as_u64_pair().1;
+    // The first two bits of that half are the variant, the same in every UUID.
+    let random = || uuid::Uuid::new_v4().as_u64_pair().1 << 2;
     pick::order(&standings, random).into_iter().map(|index| &candidates[index])
 }
 

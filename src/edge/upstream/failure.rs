@@ -119,6 +119,11 @@ pub enum Verdict {
     ClientsOwn,
 }
 
+/// What was left of a deadline has nanoseconds, and nobody wants to read them.
+fn in_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
 impl From<hyper::Error> for Failure {
     fn from(_: hyper::Error) -> Self {
         Self::NotHttp("its answer is no HTTP")

@@ -1,5 +1,8 @@
 //! How the relay asks an upstream for a leg, and what a client is told when it gets none.
 
+mod attempts;
+mod balance;
+mod breaker;
 mod connect;
 mod early;
 mod failure;
