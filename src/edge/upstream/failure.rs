@@ -208,11 +208,6 @@ impl FirstWord {
     }
 }
 
-/// What is left of a deadline is not worth telling by the nanosecond.
-fn in_millis(duration: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
 /// What a `Retry-After` asks for: seconds, or a date (RFC 9110 section 10.2.3).
 fn wait(retry_after: &HeaderValue) -> Option<Duration> {
     let text = retry_after.to_str().ok()?.trim();
