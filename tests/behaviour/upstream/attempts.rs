@@ -221,7 +221,7 @@ async fn only_those_that_serve_the_model_are_tried() {
     second.expect_no_connection().await;
 }
 
-/// What a client is told where two candidates answer, or `None`: say nothing.
+/// What a client is told where two candidates answer like this. `None`: it says nothing.
 async fn told_by(answers: [Option<&'static str>; 2], both: &str) -> Refused {
     let (first, second) = (Upstream::start().await, Upstream::start().await);
     let setup = Relay::to(&first).upstream(both).then(&second).upstream(both);
@@ -229,7 +229,7 @@ async fn told_by(answers: [Option<&'static str>; 2], both: &str) -> Refused {
     let serve = |upstream: &Upstream, answer: Option<&'static str>| {
         upstream.serve(move |asked| async move {
             match answer {
-                Some(answer) => drop(asked.raw(answer.as_bytes()).await),
+                Some(answer) => asked.raw(answer.as_bytes()).await,
                 None => asked.expect_gone().await,
             }
         })
