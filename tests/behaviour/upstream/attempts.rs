@@ -306,21 +306,18 @@ async fn the_message_names_everybody_who_was_tried_and_what_happened() {
 #[tokio::test]
 async fn all_attempts_together_have_one_deadline() {
     let [first, second, third] = [Upstream::start().await, Upstream::start().await, Upstream::start().await];
-    let limits = "dial_timeout = \"300ms\"\nadmission_timeout = \"500ms\"";
+    let limits = "dial_timeout = \"600ms\"\nadmission_timeout = \"1s\"";
     let relay = Relay::to(&first).then(&second).then(&third).limits(limits).start();
     let begin = Instant::now();
     let (asking, in_vain) = asked(good(&relay), &first).await;
     let in_vain_too = second.accept().await;
     let refused = asking.refused().await;
-    assert!(begin.elapsed() >= Duration::from_millis(500));
-    assert!(
-        begin.elapsed() < Duration::from_millis(800),
-        "{:?}: no third attempt, and no whole second",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() >= Duration::from_secs(1));
     refused.expect(504, "upstream_timeout", "upstream_error");
-    assert!(refused.message().contains("upstream primary: no answer within 300ms"), "{}", refused.message());
-    assert!(!refused.message().contains("us"), "nobody counts microseconds: {}", refused.message());
+    let message = refused.message();
+    assert!(message.contains("upstream primary: no answer within 600ms; "), "{message}");
+    assert!(!message.contains("upstream second: no answer within 600ms"), "it has only what is left: {message}");
+    assert!(!message.contains("us"), "nobody counts microseconds: {message}");
     in_vain.expect_gone().await;
     in_vain_too.expect_gone().await;
     third.expect_no_connection().await;
