@@ -80,12 +80,10 @@ async fn a_key_may_be_kept_to_models() {
 #[tokio::test]
 async fn a_key_may_be_kept_to_upstreams() {
     let (first, second) = (Upstream::start().await, Upstream::start().await);
-    let more = format!(
-        "[[upstreams]]\nname = \"second\"\nkind = \"compatible\"\nurl = \"{}/\"\nmodels = {{ \"other\" = \"other\" }}",
-        second.base_url()
-    );
-    let relay = Relay::to(&first).upstream("priority = 1").key("upstreams = [\"second\"]").more(&more).start();
+    let setup = Relay::to(&first).then(&second).upstream("models = { other = \"other\" }");
+    let relay = setup.key("upstreams = [\"second\"]").start();
     good(&relay).refused().await.expect(403, "model_not_allowed", "permission_error");
     first.expect_no_connection().await;
     opens(client(&relay).key("secret").model("other"), &second).await;
+    first.expect_no_connection().await;
 }

@@ -221,7 +221,7 @@ async fn only_those_that_serve_the_model_are_tried() {
     second.expect_no_connection().await;
 }
 
-/// What a client is told where two candidates answer, or `None`: say nothing.
+/// What a client is told where two candidates answer like this. `None`: it says nothing.
 async fn told_by(answers: [Option<&'static str>; 2], both: &str) -> Refused {
     let (first, second) = (Upstream::start().await, Upstream::start().await);
     let setup = Relay::to(&first).upstream(both).then(&second).upstream(both);
@@ -229,7 +229,7 @@ async fn told_by(answers: [Option<&'static str>; 2], both: &str) -> Refused {
     let serve = |upstream: &Upstream, answer: Option<&'static str>| {
         upstream.serve(move |asked| async move {
             match answer {
-                Some(answer) => drop(asked.raw(answer.as_bytes()).await),
+                Some(answer) => asked.raw(answer.as_bytes()).await,
                 None => asked.expect_gone().await,
             }
         })
@@ -306,21 +306,18 @@ async fn the_message_names_everybody_who_was_tried_and_what_happened() {
 #[tokio::test]
 async fn all_attempts_together_have_one_deadline() {
     let [first, second, third] = [Upstream::start().await, Upstream::start().await, Upstream::start().await];
-    let limits = "dial_timeout = \"300ms\"\nadmission_timeout = \"500ms\"";
+    let limits = "dial_timeout = \"600ms\"\nadmission_timeout = \"1s\"";
     let relay = Relay::to(&first).then(&second).then(&third).limits(limits).start();
     let begin = Instant::now();
     let (asking, in_vain) = asked(good(&relay), &first).await;
     let in_vain_too = second.accept().await;
     let refused = asking.refused().await;
-    assert!(begin.elapsed() >= Duration::from_millis(500));
-    assert!(
-        begin.elapsed() < Duration::from_millis(800),
-        "{:?}: no third attempt, and no whole second",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() >= Duration::from_secs(1));
     refused.expect(504, "upstream_timeout", "upstream_error");
-    assert!(refused.message().contains("upstream primary: no answer within 300ms"), "{}", refused.message());
-    assert!(!refused.message().contains("us"), "nobody counts microseconds: {}", refused.message());
+    let message = refused.message();
+    assert!(message.contains("upstream primary: no answer within 600ms; "), "{message}");
+    assert!(!message.contains("upstream second: no answer within 600ms"), "it has only what is left: {message}");
+    assert!(!message.contains("us"), "nobody counts microseconds: {message}");
     in_vain.expect_gone().await;
     in_vain_too.expect_gone().await;
     third.expect_no_connection().await;

@@ -149,6 +149,21 @@ async fn a_rate_limit_opens_it_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
+async fn no_rate_limit_opens_it_for_more_than_five_minutes() {
+    for (retry_after, opens) in [("86400", true), ("18446744073709551615", true), ("0", false), ("soon", false)] {
+        let upstream = Upstream::start().await;
+        let relay = Relay::to(&upstream).start();
+        let (asking, asked) = asked(good(&relay), &upstream).await;
+        let _kept = asked.answer("429 Slow", &format!("Retry-After: {retry_after}\r\n"), "").await;
+        asking.refused().await.expect(429, "upstream_rate_limited", "upstream_error");
+        let status = status(&relay, "primary").await;
+        let hold = status["retry_after_ms"].as_u64().unwrap();
+        assert!(if opens { (290_000..=300_000).contains(&hold) } else { hold == 0 }, "{retry_after}: {status}");
+        assert_eq!(status["breaker"] == "open", opens, "{retry_after}: {status}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_client_asks_for_never_opens_it() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).awaits_first_event().start();
