@@ -149,8 +149,11 @@ fn note(request_id: &HeaderValue, upstream: &Upstream, permit: Permit, failure: 
     let shared = &upstream.shared;
     let source = std::error::Error::source(failure).map(ToString::to_string);
     record::dial_failed(request_id, &shared.name, failure.kind(), &failure.to_string(), source.as_deref());
-    shared.note_error(failure.to_string());
-    let change = match failure.verdict(passthrough) {
+    let verdict = failure.verdict(passthrough);
+    if verdict != Verdict::ClientsOwn {
+        shared.note_error(failure.to_string());
+    }
+    let change = match verdict {
         Verdict::Counts => permit.failed(now()),
         Verdict::RateLimited(retry_after) => permit.rate_limited(now(), retry_after),
         Verdict::CredentialRejected => {

@@ -39,7 +39,13 @@ async fn ends<T>(fail: impl AsyncFnOnce(Asked) -> T) -> Refused {
     let _kept = fail(asked).await;
     let refused = asking.refused().await;
     second.expect_no_connection().await;
-    expect_counted(&status(&relay, "primary").await, 0);
+    let status = status(&relay, "primary").await;
+    let noted = (&status["failures"], &status["breaker"], &status["last_error"]);
+    assert_eq!(
+        noted,
+        (&json!(0), &json!("closed"), &Value::Null),
+        "a client's mistake is not the upstream's: {status}"
+    );
     refused
 }
 
