@@ -30,17 +30,17 @@ fn fleeting(upstream: &Upstream) -> Serving {
 
 #[tokio::test]
 async fn links_are_shared_by_weight() {
-    const LINKS: u32 = 2000;
+    const LINKS: u32 = 10_000;
     let (light, heavy) = (Upstream::start().await, Upstream::start().await);
     let setup = Relay::to(&light).upstream("weight = 1").beside(&heavy).upstream("weight = 3");
     let (at_light, at_heavy) = (fleeting(&light), fleeting(&heavy));
     open_and_leave(setup.workers(2).start(), 20, LINKS as usize / 20).await;
     let [light, heavy] = [at_light, at_heavy].map(|serving| u32::try_from(serving.connections()).unwrap());
     assert_eq!(light + heavy, LINKS);
-    // Five standard deviations of a fair draw: wrong once in two million runs.
-    let (share, links) = (0.25, f64::from(LINKS));
-    let tolerance = 5.0 * (links * share * (1.0 - share)).sqrt();
-    assert!((f64::from(light) - links * share).abs() < tolerance, "{light} of {LINKS}, {tolerance} off at most");
+    // 5 % of the heavy one's share: 375 links, 8.7 standard deviations of a fair draw.
+    let fair = |share: u32| share * LINKS / 4;
+    let off = light.abs_diff(fair(1));
+    assert!(off <= fair(3) / 20, "{light} of {LINKS} links for a weight of 1 beside 3: {off} off");
 }
 
 #[tokio::test]
