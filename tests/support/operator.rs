@@ -1,7 +1,5 @@
 //! A scripted operator: a request to the admin listener, by the letter.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -23,14 +21,16 @@ pub async fn status(relay: &Relay, upstream: &str) -> Value {
     statuses.clone().find(|status| status["name"] == upstream).expect("an upstream of this name").clone()
 }
 
+/// Waits until a field of this upstream's status has this value. Each look is a request of its own.
+pub async fn until(relay: &Relay, upstream: &str, field: &str, value: impl Into<Value>) {
+    let value = value.into();
+    let settled = async { while status(relay, upstream).await[field] != value {} };
+    within(&format!("{field} to become {value}"), settled).await;
+}
+
 /// Waits until this upstream carries so many links, attempts included.
 pub async fn until_links(relay: &Relay, upstream: &str, links: usize) {
-    let settled = async {
-        while status(relay, upstream).await["links"] != links {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    within("links to be counted", settled).await;
+    until(relay, upstream, "links", links).await;
 }
 
 #[must_use]

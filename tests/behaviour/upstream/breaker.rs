@@ -1,16 +1,13 @@
 //! An upstream that fails is left alone for a while, on all workers, and no client can bring that about.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{asked, good};
 use crate::support::client::{Refused, connect};
 use crate::support::frame::Frame;
-use crate::support::operator::{status, until_links};
+use crate::support::operator::{status, until, until_links};
 use crate::support::relay::Relay;
 use crate::support::upstream::{Absent, Upstream};
-use crate::support::within;
 
 /// So many counted failures in a row open it.
 const THRESHOLD: usize = 5;
@@ -219,12 +216,7 @@ async fn after_its_time_one_client_alone_finds_out() {
     let (asking, limited) = asked(good(&relay), &upstream).await;
     let _kept = limited.answer("429 Slow", "Retry-After: 1\r\n", "").await;
     asking.refused().await.expect(429, "upstream_rate_limited", "upstream_error");
-    let half_open = async {
-        while status(&relay, "primary").await["breaker"] != "half_open" {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    within("the breaker to be half open", half_open).await;
+    until(&relay, "primary", "breaker", "half_open").await;
     // Whoever leaves has found nothing out, and gives its turn to the next.
     let (asking, left) = asked(good(&relay), &upstream).await;
     assert_eq!(expect_unavailable(&good(&relay).refused().await), 1);

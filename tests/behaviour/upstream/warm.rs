@@ -1,14 +1,10 @@
 //! Legs that are opened ahead.
 
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
-
 use super::good;
 use crate::support::client::client;
 use crate::support::frame::Frame;
 use crate::support::leg::Leg;
-use crate::support::operator::operator;
+use crate::support::operator::until;
 use crate::support::relay::{Relay, Setup};
 use crate::support::upstream::Upstream;
 
@@ -17,22 +13,10 @@ fn warm(upstream: &Upstream) -> Setup {
     Relay::to(upstream).upstream("models = { voice = \"gpt-realtime\", \"*\" = \"*\" }\nwarm = 1")
 }
 
-/// Until the upstream's field has this value.
-async fn until(relay: &Relay, field: &str, value: u64) {
-    let patience = Instant::now() + Duration::from_secs(10);
-    loop {
-        let status: Value = operator(relay, "/upstreams").ask().await.json[0].clone();
-        if status[field] == value {
-            return;
-        }
-        assert!(Instant::now() < patience, "{field} does not become {value}: {status}");
-    }
-}
-
 /// The upstream's end of a leg that waits.
 async fn waiting(relay: &Relay, upstream: &Upstream) -> Leg {
     let leg = upstream.leg().await;
-    until(relay, "warm", 1).await;
+    until(relay, "primary", "warm", 1).await;
     leg
 }
 
@@ -43,7 +27,7 @@ async fn a_client_gets_the_leg_that_waits_with_all_that_was_said_on_it() {
     let mut leg = upstream.leg().await;
     assert_eq!(leg.head.target(), "/v1/realtime?model=gpt-realtime");
     leg.send(&[Frame::text("{\"type\":\"session.created\"}"), Frame::text("and more").more()]).await;
-    until(&relay, "warm", 1).await;
+    until(&relay, "primary", "warm", 1).await;
 
     let mut client = client(&relay).key("secret").model("voice").open().await;
     client.expect_text("{\"type\":\"session.created\"}").await;
@@ -52,7 +36,7 @@ async fn a_client_gets_the_leg_that_waits_with_all_that_was_said_on_it() {
     client.expect(Frame::continuation("to the end")).await;
     client.text("up").await;
     leg.expect_text("up").await;
-    until(&relay, "links", 1).await;
+    until(&relay, "primary", "links", 1).await;
 }
 
 #[tokio::test]
@@ -83,7 +67,7 @@ async fn a_waiting_leg_answers_pings_and_its_client_sees_none() {
     let mut leg = upstream.leg().await;
     leg.send(&[Frame::ping("first"), Frame::text("hello")]).await;
     leg.expect(Frame::pong("first")).await;
-    until(&relay, "warm", 1).await;
+    until(&relay, "primary", "warm", 1).await;
     leg.send(&[Frame::ping("second")]).await;
     leg.expect(Frame::pong("second")).await;
     let mut client = good(&relay).open().await;
@@ -149,7 +133,7 @@ async fn waiting_legs_and_links_together_never_exceed_the_upstreams_limit() {
     let relay = warm(&upstream).upstream("max_links = 1").start();
     let _leg = waiting(&relay, &upstream).await;
     let mut client = good(&relay).open().await;
-    until(&relay, "links", 1).await;
+    until(&relay, "primary", "links", 1).await;
     good(&relay).refused().await.expect(503, "upstream_unavailable", "upstream_error");
     upstream.expect_no_connection().await;
     client.close(1000, "").await;
@@ -170,6 +154,6 @@ async fn an_upstream_that_refuses_is_not_asked_again_and_again() {
     let upstream = Upstream::start().await;
     let relay = warm(&upstream).start();
     upstream.accept().await.answer("503 Service Unavailable", "", "").await;
-    until(&relay, "failures", 1).await;
+    until(&relay, "primary", "failures", 1).await;
     upstream.expect_no_connection().await;
 }
