@@ -138,8 +138,7 @@ fn admission(upstream: &Upstream) -> Result<(Permit, Place), Outcome> {
     let full = Outcome::Unavailable { why: "it carries all the links it may", retry_after: FULL_PATIENCE };
     let place = place.ok_or(full)?;
     let permit = upstream.shared.breaker.admit(now());
-    let permit =
-        permit.map_err(|retry_after| Outcome::Unavailable { why: "it failed too often just now", retry_after })?;
+    let permit = permit.map_err(|retry_after| Outcome::Unavailable { why: "its breaker is open", retry_after })?;
     upstream.shared.note_change(permit.change());
     Ok((permit, place))
 }

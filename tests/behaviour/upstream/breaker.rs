@@ -117,7 +117,7 @@ async fn where_nobody_is_left_the_client_is_told_when_to_come_back() {
     good(&relay).refused().await.expect(502, "upstream_refused", "upstream_error");
     let refused = good(&relay).refused().await;
     assert!((25..=30).contains(&expect_unavailable(&refused)), "{}", refused.head.text());
-    let words = ["upstream primary: it answered 503", "upstream second: it failed too often just now"];
+    let words = ["upstream primary: it answered 503", "upstream second: its breaker is open"];
     assert!(words.iter().all(|words| refused.message().contains(words)), "{}", refused.message());
     assert_eq!(limiting.connections(), 1);
 }
