@@ -13,10 +13,6 @@ use tokio::sync::mpsc;
 
 use crate::edge::{Client, Edge, Slot, service};
 
-/// Tasks run between two looks at the sockets. tokio's own 61 lets links that are ready wait while busy ones move many
-/// megabytes; a look costs one system call.
-const TASKS_PER_LOOK: u32 = 16;
-
 /// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
 #[derive(Debug)]
 pub struct Worker {
@@ -86,7 +82,7 @@ impl Drop for Worker {
 }
 
 fn runtime() -> std::io::Result<LocalRuntime> {
-    Builder::new_current_thread().enable_all().event_interval(TASKS_PER_LOOK).build_local(LocalOptions::default())
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
 async fn work(mut inbox: mpsc::UnboundedReceiver<Accepted>, edge: Rc<Edge>) {

@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -108,7 +108,7 @@ impl Pump {
                 }
             }
         }
-        cx.waker().wake_by_ref();
+        let_others_go_first(cx);
         Poll::Pending
     }
 
@@ -129,7 +129,7 @@ impl Pump {
                 Some(Stop::SourceLost(_) | Stop::SinkLost(_)) => return Poll::Ready(LastWord::End),
             }
         }
-        cx.waker().wake_by_ref();
+        let_others_go_first(cx);
         Poll::Pending
     }
 
@@ -302,4 +302,10 @@ impl Pump {
         self.unflushed = true;
         self.pending.poll_write_to(cx, to)
     }
+}
+
+/// Has this task polled again, but not before the runtime has looked at the sockets of all others: a task that wakes
+/// itself would come round first, many times.
+fn let_others_go_first(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }

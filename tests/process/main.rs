@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod bytes;
+mod fairness;
 mod memory;
 mod relay;
 #[path = "../support/mod.rs"]
