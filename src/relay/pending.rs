@@ -1,4 +1,5 @@
-//! The two small stores of a pump: bytes that may not go on yet, and bytes that the sink has not taken yet.
+//! The two small stores of a pump: bytes that may not go on yet, and, with the writing itself, bytes that the sink has not
+//! taken yet.
 //!
 //! It refuses to know what the bytes are.
 
@@ -53,14 +54,11 @@ pub(super) struct Pending {
     taken: usize,
     /// When bytes were first put, or the sink last took some.
     since: Option<Instant>,
+    /// The sink has taken bytes since it was last flushed.
+    unflushed: bool,
 }
 
 impl Pending {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     pub(super) fn since(&self) -> Option<Instant> {
         self.since
     }
@@ -72,14 +70,57 @@ impl Pending {
         }
     }
 
+    /// Writes `bytes` from where they lie, and keeps what the sink does not take. Nothing may be pending.
+    pub(super) fn write<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut bytes: &[u8],
+        to: &mut W,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(taken)) => bytes = &bytes[taken..],
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.put(bytes);
+                    break;
+                }
+            }
+            self.unflushed = true;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, and flushes the sink.
+    ///
+    /// Cancel safe.
+    pub(super) fn poll_flush<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_to(cx, to))?;
+        if self.unflushed {
+            ready!(Pin::new(to).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Writes until nothing is left (`Ready`) or the sink takes no more.
     ///
     /// Cancel safe: what was taken is forgotten at once.
+    #[inline]
     pub(super) fn poll_write_to<W: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         to: &mut W,
     ) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.unflushed = true;
         while self.taken < self.bytes.len() {
             match ready!(Pin::new(&mut *to).poll_write(cx, &self.bytes[self.taken..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -87,7 +128,7 @@ impl Pending {
             }
             self.since = Some(Instant::now());
         }
-        *self = Self::default();
+        *self = Self { unflushed: true, ..Self::default() };
         Poll::Ready(Ok(()))
     }
 }

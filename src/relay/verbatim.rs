@@ -43,8 +43,6 @@ pub struct Pump {
     /// Bytes that were read behind the HTTP head, before there was a pump.
     early: Bytes,
     pending: Pending,
-    /// Bytes were written since the last flush.
-    unflushed: bool,
     flow: Rc<Flow>,
 }
 
@@ -71,7 +69,6 @@ impl Pump {
             withheld: Withheld::default(),
             early,
             pending: Pending::default(),
-            unflushed: false,
             flow,
         }
     }
@@ -93,7 +90,7 @@ impl Pump {
             if !self.is_passing() {
                 return Poll::Ready(Stop::MessageEnded);
             }
-            let blocked = match ready!(self.poll_pending(cx, to)) {
+            let blocked = match ready!(self.pending.poll_write_to(cx, to)) {
                 Err(error) => Poll::Ready(Some(Stop::SinkLost(error))),
                 Ok(()) => self.poll_read(cx, from, |pump, cx, bytes| pump.pass(cx, bytes, to, tap)),
             };
@@ -137,12 +134,7 @@ impl Pump {
     ///
     /// Cancel safe.
     pub fn poll_flush<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
-        ready!(self.poll_pending(cx, to))?;
-        if self.unflushed {
-            ready!(Pin::new(to).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
+        self.pending.poll_flush(cx, to)
     }
 
     /// From now on bytes go on only until the message under way has ended.
@@ -230,7 +222,7 @@ impl Pump {
     {
         let (passed, stop) = self.walk(bytes, tap);
         self.flow.bytes.set(self.flow.bytes.get() + passed as u64);
-        match self.write(cx, &bytes[..passed], to) {
+        match self.pending.write(cx, &bytes[..passed], to) {
             Ok(()) => stop,
             Err(error) => stop.or(Some(Stop::SinkLost(error))),
         }
@@ -276,31 +268,6 @@ impl Pump {
             self.leave(Mode::Drain);
         }
         (passed, stop)
-    }
-
-    fn write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, mut bytes: &[u8], to: &mut W) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match Pin::new(&mut *to).poll_write(cx, bytes) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(taken)) => bytes = &bytes[taken..],
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    self.pending.put(bytes);
-                    break;
-                }
-            }
-            self.unflushed = true;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn poll_pending<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
-        if self.pending.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        self.unflushed = true;
-        self.pending.poll_write_to(cx, to)
     }
 }
 
