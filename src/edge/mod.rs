@@ -32,7 +32,7 @@ use upstream::dial::Deadlines;
 use upstream::pool::{self, Opening};
 use upstream::shared::Shared;
 
-/// What the edge of one worker needs. Built once per worker, so that workers share no lock and no counter.
+/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in [`Shared`].
 #[derive(Debug)]
 pub struct Edge {
     auth: Auth,

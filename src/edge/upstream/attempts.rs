@@ -181,7 +181,7 @@ impl Outcome {
     }
 }
 
-/// What the client is told: the last attempt decides, unless all were rate limited or only the last was.
+/// What the client is told: the last attempt decides, but that the rate is limited is told only where all attempts were.
 fn refusal(mut tried: Vec<Tried<'_>>, passthrough: bool) -> Refusal {
     let message: Vec<_> =
         tried.iter().map(|it| format!("upstream {}: {}", it.upstream.shared.name, it.outcome.words())).collect();

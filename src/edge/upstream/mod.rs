@@ -1,6 +1,8 @@
 //! The upstream leg, until it stands.
 //!
-//! `attempts` goes through the candidates, and takes a leg that was opened ahead from the `pool` where one fits: `pick` puts them in order, and `breaker` keeps away from those that fail.
+//! `attempts` goes through the candidates: `pick` puts them in order, `breaker` keeps away from those that fail, and the
+//! `pool` may have a leg that was opened ahead. `shared` is what all workers know of an upstream.
+//!
 //! `kind` writes the request, `dial` opens the leg: `connect` makes the connection, through a `proxy` where there is one,
 //! `exchange` asks for the switch, `first_event` waits for the upstream's first word. `failure` says what it means when
 //! one of them fails. They refuse to know the client beyond what was admitted.
