@@ -7,23 +7,49 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::edge::admin::LinkStatus;
+use crate::edge::links::Which;
 use crate::edge::{Client, Edge, Slot, service};
+use crate::relay::ending::Decision;
 
 /// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
 #[derive(Debug)]
 pub struct Worker {
-    accepted: mpsc::UnboundedSender<Accepted>,
+    mailbox: mpsc::UnboundedSender<Mail>,
     load: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What other threads want of a worker.
+#[derive(Debug)]
+pub enum Mail {
+    /// Serve a client.
+    Serve(Accepted),
+    /// Tell how each link does.
+    Snapshot(oneshot::Sender<Vec<LinkStatus>>),
+    /// End some links, and tell how many there were.
+    End {
+        /// Which.
+        which: Which,
+        /// Why.
+        decision: Decision,
+        /// Where the number goes.
+        ended: oneshot::Sender<usize>,
+    },
+    /// End all links, in the course of this time.
+    EndAll(Decision, Duration),
+    /// Have all links gone at once.
+    CutAll(Decision),
+}
+
 /// A client on its way to its worker.
 #[derive(Debug)]
-struct Accepted {
+pub struct Accepted {
     stream: TcpStream,
     client: Client,
     slot: Slot,
@@ -44,7 +70,7 @@ impl Worker {
         E: From<std::io::Error> + Send + 'static,
         F: FnOnce() -> Result<Edge, E> + Send + 'static,
     {
-        let (accepted, inbox) = mpsc::unbounded_channel();
+        let (mailbox, inbox) = mpsc::unbounded_channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let built = runtime().map_err(E::from).and_then(|runtime| edge().map(|edge| (runtime, edge)));
@@ -57,14 +83,19 @@ impl Worker {
             }
         })?;
         is_ready.recv().unwrap_or_else(|_| Err(std::io::Error::other("a worker did not start").into()))?;
-        Ok(Self { accepted, load: Arc::default(), thread: Some(thread) })
+        Ok(Self { mailbox, load: Arc::default(), thread: Some(thread) })
     }
 
     /// Hands a client over.
     fn take(&self, stream: TcpStream, client: Client) {
         let slot = Slot::take(&self.load);
-        if self.accepted.send(Accepted { stream, client, slot }).is_err() {
-            tracing::error!("a worker is gone; its client is dropped");
+        self.mail(Mail::Serve(Accepted { stream, client, slot }));
+    }
+
+    /// Tells the worker something, which it does when it comes to it.
+    pub fn mail(&self, mail: Mail) {
+        if self.mailbox.send(mail).is_err() {
+            tracing::error!("a worker is gone; nothing more can be had of it");
         }
     }
 }
@@ -72,7 +103,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // Its inbox closes with the last sender.
-        self.accepted = mpsc::unbounded_channel().0;
+        self.mailbox = mpsc::unbounded_channel().0;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -85,14 +116,28 @@ fn runtime() -> std::io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
-async fn work(mut inbox: mpsc::UnboundedReceiver<Accepted>, edge: Rc<Edge>) {
+async fn work(mut inbox: mpsc::UnboundedReceiver<Mail>, edge: Rc<Edge>) {
     edge.begin();
-    while let Some(Accepted { stream, client, slot }) = inbox.recv().await {
-        let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
-        match stream {
-            Ok(stream) => drop(tokio::task::spawn_local(service::serve(stream, client, edge.clone(), slot))),
-            Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
+    while let Some(mail) = inbox.recv().await {
+        match mail {
+            Mail::Serve(accepted) => serve(accepted, &edge),
+            // Whoever asked may have stopped to wait.
+            Mail::Snapshot(told) => drop(told.send(edge.links())),
+            Mail::End { which, decision, ended } => drop(ended.send(edge.end(&which, decision))),
+            Mail::EndAll(decision, spread) => {
+                let edge = edge.clone();
+                tokio::task::spawn_local(async move { edge.end_all(decision, spread).await });
+            }
+            Mail::CutAll(decision) => edge.cut_all(decision),
         }
+    }
+}
+
+fn serve(Accepted { stream, client, slot }: Accepted, edge: &Rc<Edge>) {
+    let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+    match stream {
+        Ok(stream) => drop(tokio::task::spawn_local(service::serve(stream, client, edge.clone(), slot))),
+        Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
     }
 }
 
@@ -100,7 +145,7 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Accepted>, edge: Rc<Edge>) {
 mod tests {
     use std::io::{self, Read};
     use std::net::TcpListener;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::control::config;

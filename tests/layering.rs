@@ -11,7 +11,7 @@ const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("simulate", &[]),
     ("control", &["relay"]),
     ("edge", &["control", "relay"]),
-    ("worker", &["control", "edge"]),
+    ("worker", &["control", "edge", "relay"]),
     ("app", &["control", "edge", "relay", "worker"]),
     ("commands", &["app", "control", "edge", "simulate"]),
 ];

@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
-use crate::relay::events::{AudioFormats, Event};
+use crate::relay::events::{AudioFormats, Event, Usage};
 use crate::relay::link::Traffic;
 
 /// The protocol that a link carries.
@@ -41,6 +41,8 @@ pub struct LinkInfo {
     pub model_sent: Box<str>,
     /// When the 101 was answered.
     pub opened: Instant,
+    /// The same by the calendar.
+    pub opened_at: SystemTime,
     /// What the session has said since.
     pub heard: Heard,
     /// Frames and bytes so far.
@@ -53,6 +55,8 @@ pub struct Heard {
     input_audio_format: RefCell<Cow<'static, str>>,
     output_audio_format: RefCell<Cow<'static, str>>,
     first_response: Cell<Option<Duration>>,
+    used: Cell<Usage>,
+    responses: Cell<u64>,
 }
 
 impl Default for Heard {
@@ -61,6 +65,8 @@ impl Default for Heard {
             input_audio_format: RefCell::new(DEFAULT_AUDIO),
             output_audio_format: RefCell::new(DEFAULT_AUDIO),
             first_response: Cell::new(None),
+            used: Cell::default(),
+            responses: Cell::new(0),
         }
     }
 }
@@ -73,11 +79,29 @@ impl LinkInfo {
                 note(&self.heard.input_audio_format, input.as_deref());
                 note(&self.heard.output_audio_format, output.as_deref());
             }
-            Event::ResponseCreated { .. } | Event::ResponseDone(_) if self.first_response().is_none() => {
-                self.heard.first_response.set(Some(self.age()));
+            Event::ResponseCreated { .. } => self.note_response(),
+            Event::ResponseDone(done) => {
+                self.note_response();
+                self.heard.used.set(self.heard.used.get().plus(done.usage));
+                self.heard.responses.set(self.heard.responses.get() + 1);
             }
-            Event::ResponseCreated { .. } | Event::ResponseDone(_) => {}
         }
+    }
+
+    fn note_response(&self) {
+        if self.first_response().is_none() {
+            self.heard.first_response.set(Some(self.age()));
+        }
+    }
+
+    /// What all its responses have used so far.
+    pub fn used(&self) -> Usage {
+        self.heard.used.get()
+    }
+
+    /// How many responses have ended so far.
+    pub fn responses(&self) -> u64 {
+        self.heard.responses.get()
     }
 
     /// What the client sends: `pcm16`, `g711_ulaw`, `g711_alaw`, or the upstream's own word.

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod admit;
 pub mod credential;
 pub mod handshake;
+pub mod links;
 pub mod listener;
 pub mod loopback;
 pub mod query;
@@ -16,6 +17,7 @@ pub mod start;
 pub mod tls;
 pub mod upstream;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -24,7 +26,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::control::config::{Auth, Config, Origins};
 use crate::control::keys::Keys;
+use crate::control::link_info::LinkInfo;
+use crate::relay::ending::Decision;
 use crate::relay::link;
+use crate::relay::table::Table;
+
+use uuid::Uuid;
 
 use tls::Acceptor;
 use upstream::Upstream;
@@ -41,6 +48,9 @@ pub struct Edge {
     upstreams: Vec<Rc<Upstream>>,
     tls: Option<Acceptor>,
     limits: crate::control::config::Limits,
+    links: Rc<Table<Uuid, LinkInfo>>,
+    /// Since this was decided, a link ends as soon as it begins.
+    over: Cell<Option<Decision>>,
 }
 
 impl Edge {
@@ -59,6 +69,8 @@ impl Edge {
             upstreams,
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
             limits: config.limits.clone(),
+            links: Rc::default(),
+            over: Cell::new(None),
         })
     }
 

@@ -58,7 +58,7 @@ pub async fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot
         Some(begun) => {
             // A copy, so that the few early bytes do not keep hyper's whole buffer alive.
             let leg = Leg { stream, early: Bytes::copy_from_slice(&parts.read_buf) };
-            start::start(begun, leg, edge.link_limits(), slot);
+            start::start(begun, leg, &edge, slot);
         }
         None => linger(stream).await,
     }

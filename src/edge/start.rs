@@ -3,7 +3,7 @@
 //! It refuses to know how the legs came to stand.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,10 +16,10 @@ use super::query::Route;
 use super::refusal::REQUEST_ID;
 use super::tls::Conn;
 use super::upstream::attempts::Opened;
-use super::{Client, Slot};
+use super::{Client, Edge, Slot};
 use crate::control::link_info::{Heard, LinkInfo};
 use crate::control::record;
-use crate::relay::link::{Leg, Limits, Link, Traffic};
+use crate::relay::link::{Leg, Link, Traffic};
 use crate::relay::tap::EventTap;
 
 /// A link that begins as soon as the client has its 101.
@@ -48,8 +48,8 @@ pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
     response
 }
 
-/// Begins the link. `slot` counts it on its worker until it ends.
-pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
+/// Begins the link on the worker of `edge`. `slot` counts it there until it ends.
+pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
     let Begun { admitted, opened, client: Client { address } } = begun;
     let Opened { upstream, model_sent, leg, place } = opened;
     let model_asked = match admitted.wanted.route {
@@ -69,6 +69,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
         model_asked: model_asked.into(),
         model_sent: model_sent.into(),
         opened: Instant::now(),
+        opened_at: SystemTime::now(),
         heard: Heard::default(),
         traffic,
     });
@@ -77,11 +78,12 @@ pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
         let info = info.clone();
         move |event| record::event(&info, event)
     });
-    let mut link = Link::new(client, upstream, tap, limits, &info.traffic);
+    let mut link = Link::new(client, upstream, tap, edge.link_limits(), &info.traffic);
     record::opened(&info);
+    let registered = edge.register(&info);
     tokio::task::spawn_local(async move {
-        let report = link.run(&info.request_id).await;
+        let report = link.run(&registered.orders, &info.request_id).await;
         record::ended(&info, &report);
-        drop((slot, place));
+        drop((registered, slot, place));
     });
 }

@@ -20,6 +20,31 @@ pub enum Ending {
     Violation(Peer, Violation),
     /// This peer took none of the bytes that waited for it within the write timeout.
     Stalled(Peer),
+    /// Not a byte came from this peer for three ping intervals, though it was pinged.
+    Silent(Peer),
+    /// The relay itself ends it.
+    Decided(Decision),
+    /// A fault of the relay's own. Nothing about the link can be trusted any more: both connections were cut.
+    Panic,
+}
+
+/// What the relay itself ends a link for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// No data frame went by for too long.
+    IdleTimeout,
+    /// The link has reached the age that it may have.
+    SessionExpired,
+    /// The quota of the client's key is used up.
+    QuotaUsedUp,
+    /// The client's key is valid no more.
+    KeyRevoked,
+    /// An operator asked for it.
+    EndedByOperator,
+    /// The process is about to stop.
+    RelayRestarting,
+    /// Nobody takes the records that the link makes.
+    LedgerUnavailable,
 }
 
 /// What one leg is told.
@@ -49,13 +74,18 @@ pub enum EventCode {
     UpstreamProtocolError,
     /// The upstream sent a message over the limit.
     UpstreamMessageTooBig,
+    /// The relay's own doing.
+    Decided(Decision),
 }
 
 // Close codes, RFC 6455 section 7.4.1.
+const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
+const POLICY_VIOLATION: u16 = 1008;
 const MESSAGE_TOO_BIG: u16 = 1009;
 const INTERNAL_ERROR: u16 = 1011;
+const SERVICE_RESTART: u16 = 1012;
 
 impl Ending {
     /// The word for it in records and logs.
@@ -63,14 +93,16 @@ impl Ending {
         match self {
             Self::Close(Peer::Client, _) => "client_close",
             Self::Close(Peer::Upstream, _) => "upstream_close",
-            Self::Lost(Peer::Client, _) => "client_lost",
-            Self::Lost(Peer::Upstream, _) => "upstream_lost",
+            Self::Lost(Peer::Client, _) | Self::Silent(Peer::Client) => "client_lost",
+            Self::Lost(Peer::Upstream, _) | Self::Silent(Peer::Upstream) => "upstream_lost",
             Self::Violation(Peer::Client, Violation::MessageTooBig(_)) => "client_message_too_big",
             Self::Violation(Peer::Upstream, Violation::MessageTooBig(_)) => "upstream_message_too_big",
             Self::Violation(Peer::Client, _) => "client_protocol_error",
             Self::Violation(Peer::Upstream, _) => "upstream_protocol_error",
             Self::Stalled(Peer::Client) => "client_stalled",
             Self::Stalled(Peer::Upstream) => "upstream_stalled",
+            Self::Decided(decision) => decision.code(),
+            Self::Panic => "panic",
         }
     }
 
@@ -82,8 +114,13 @@ impl Ending {
             // To the other leg the frame itself has gone on; to its sender goes the other's answer.
             (Self::Close(..), _) => Farewell::Theirs,
             (Self::Lost(who, _), peer) if *who == peer => Farewell::Nothing,
-            (Self::Stalled(who), peer) if *who == peer => Farewell::Abort,
-            (Self::Lost(..), Peer::Client) => event(EventCode::UpstreamConnectionLost, INTERNAL_ERROR),
+            (Self::Stalled(who) | Self::Silent(who), peer) if *who == peer => Farewell::Abort,
+            (Self::Panic, _) => Farewell::Abort,
+            (Self::Decided(decision), Peer::Client) => event(EventCode::Decided(*decision), decision.told_client()),
+            (Self::Decided(decision), Peer::Upstream) => close(decision.told_upstream()),
+            (Self::Lost(..) | Self::Silent(_), Peer::Client) => {
+                event(EventCode::UpstreamConnectionLost, INTERNAL_ERROR)
+            }
             (Self::Violation(Peer::Upstream, Violation::MessageTooBig(_)), Peer::Client) => {
                 event(EventCode::UpstreamMessageTooBig, INTERNAL_ERROR)
             }
@@ -92,7 +129,19 @@ impl Ending {
             }
             (Self::Violation(who, Violation::MessageTooBig(_)), peer) if *who == peer => close(MESSAGE_TOO_BIG),
             (Self::Violation(who, _), peer) if *who == peer => close(PROTOCOL_ERROR),
-            (Self::Lost(..) | Self::Violation(..) | Self::Stalled(_), _) => close(GOING_AWAY),
+            (Self::Lost(..) | Self::Silent(_) | Self::Violation(..) | Self::Stalled(_), _) => close(GOING_AWAY),
+        }
+    }
+
+    /// Whether a response that is under way is awaited before the upstream is told.
+    pub fn settles(&self) -> bool {
+        match self {
+            Self::Close(who, _) | Self::Lost(who, _) | Self::Silent(who) | Self::Violation(who, _) => {
+                *who == Peer::Client
+            }
+            Self::Stalled(who) => *who == Peer::Client,
+            Self::Decided(decision) => !matches!(decision, Decision::IdleTimeout | Decision::LedgerUnavailable),
+            Self::Panic => false,
         }
     }
 
@@ -106,6 +155,61 @@ impl Ending {
             }
             Self::Violation(peer, violation) => format!("the {} broke the protocol: {violation}", peer.name()),
             Self::Stalled(peer) => format!("the {} took no bytes within the write timeout", peer.name()),
+            Self::Silent(peer) => format!("the {} sent nothing, not even the pong to a ping", peer.name()),
+            Self::Decided(decision) => decision.reason().to_owned(),
+            Self::Panic => "a fault of the relay itself".to_owned(),
+        }
+    }
+}
+
+impl Decision {
+    /// The `code` of its event, which is also its name in records.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::IdleTimeout => "idle_timeout",
+            Self::SessionExpired => "session_expired",
+            Self::QuotaUsedUp => "insufficient_quota",
+            Self::KeyRevoked => "key_revoked",
+            Self::EndedByOperator => "ended_by_operator",
+            Self::RelayRestarting => "relay_restarting",
+            Self::LedgerUnavailable => "ledger_unavailable",
+        }
+    }
+
+    fn error_type(self) -> &'static str {
+        match self {
+            Self::IdleTimeout | Self::SessionExpired => "invalid_request_error",
+            Self::QuotaUsedUp => "insufficient_quota",
+            Self::KeyRevoked | Self::EndedByOperator => "permission_error",
+            Self::RelayRestarting | Self::LedgerUnavailable => "server_error",
+        }
+    }
+
+    fn told_client(self) -> u16 {
+        match self {
+            Self::IdleTimeout | Self::SessionExpired => GOING_AWAY,
+            Self::QuotaUsedUp | Self::KeyRevoked | Self::EndedByOperator => POLICY_VIOLATION,
+            Self::RelayRestarting => SERVICE_RESTART,
+            Self::LedgerUnavailable => INTERNAL_ERROR,
+        }
+    }
+
+    fn told_upstream(self) -> u16 {
+        match self {
+            Self::QuotaUsedUp | Self::KeyRevoked | Self::EndedByOperator => NORMAL,
+            Self::IdleTimeout | Self::SessionExpired | Self::RelayRestarting | Self::LedgerUnavailable => GOING_AWAY,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::IdleTimeout => "nothing was said for too long",
+            Self::SessionExpired => "the session has reached its maximum duration",
+            Self::QuotaUsedUp => "the quota of this key is used up",
+            Self::KeyRevoked => "this key is not valid any more",
+            Self::EndedByOperator => "an operator of the relay ended the session",
+            Self::RelayRestarting => "the relay is restarting; connect again",
+            Self::LedgerUnavailable => "the relay cannot record what the session uses",
         }
     }
 }
@@ -117,6 +221,7 @@ impl EventCode {
             Self::UpstreamConnectionLost => "upstream_connection_lost",
             Self::UpstreamProtocolError => "upstream_protocol_error",
             Self::UpstreamMessageTooBig => "upstream_message_too_big",
+            Self::Decided(decision) => decision.code(),
         }
     }
 
@@ -126,6 +231,7 @@ impl EventCode {
             Self::UpstreamConnectionLost | Self::UpstreamProtocolError | Self::UpstreamMessageTooBig => {
                 "upstream_error"
             }
+            Self::Decided(decision) => decision.error_type(),
         }
     }
 

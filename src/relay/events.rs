@@ -182,7 +182,27 @@ fn tokens(total: Count, [text, audio, image]: [Count; 3]) -> Tokens {
     Tokens { text: text.0.saturating_add(beyond), audio: audio.0, image: image.0 }
 }
 
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.plus(other.input),
+            cached: self.cached.plus(other.cached),
+            output: self.output.plus(other.output),
+        }
+    }
+}
+
 impl Tokens {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            text: self.text.saturating_add(other.text),
+            audio: self.audio.saturating_add(other.audio),
+            image: self.image.saturating_add(other.image),
+        }
+    }
+
     fn at_most(self, bound: Self) -> Self {
         Self { text: self.text.min(bound.text), audio: self.audio.min(bound.audio), image: self.image.min(bound.image) }
     }

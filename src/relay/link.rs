@@ -17,6 +17,7 @@ use super::parting;
 use super::pump::{Flow, Stop};
 use super::scan::Scan;
 use super::stream::Stream;
+use super::table::Orders;
 use super::tap::{NoTap, Tap};
 use super::verbatim::Pump;
 
@@ -95,9 +96,9 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
     /// link costs.
     ///
     /// Not cancel safe: dropped before it is done, it leaves both peers without a word.
-    pub async fn run(&mut self, request_id: &str) -> LinkReport {
-        let ending = self.forward().await;
-        let heard = Box::pin(parting::part(self, &ending, request_id)).await;
+    pub async fn run(&mut self, orders: &Orders, request_id: &str) -> LinkReport {
+        let ending = self.forward(orders).await;
+        let heard = Box::pin(parting::part(self, orders, &ending, request_id)).await;
         LinkReport { ending, client_close: heard.client_close, upstream_close: heard.upstream_close }
     }
 
@@ -105,9 +106,12 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
         self.limits.close_timeout
     }
 
-    async fn forward(&mut self) -> Ending {
+    async fn forward(&mut self, orders: &Orders) -> Ending {
         let mut timer = None;
         poll_fn(|cx| {
+            if let Poll::Ready(decision) = orders.poll_end(cx) {
+                return Poll::Ready(Ending::Decided(decision));
+            }
             if let Poll::Ready(stop) = self.up.poll_pass(cx, &mut self.client, &mut self.upstream, &mut NoTap) {
                 return Poll::Ready(ending(Peer::Client, stop));
             }

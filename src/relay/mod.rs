@@ -12,6 +12,7 @@ mod pending;
 pub mod pump;
 pub mod scan;
 pub mod stream;
+pub mod table;
 pub mod tap;
 pub mod verbatim;
 

@@ -15,6 +15,7 @@ use super::inject;
 use super::link::Link;
 use super::pump::{Boundary, LastWord, Stop};
 use super::stream::Stream;
+use super::table::Orders;
 use super::tap::{NoTap, Tap};
 use super::verbatim::Pump;
 
@@ -28,7 +29,7 @@ pub(super) struct Heard {
 /// Parts the legs of a link that has ended. Takes at most the close timeout.
 ///
 /// Not cancel safe: dropped, it leaves words half said.
-pub(super) async fn part<C, U, T>(link: &mut Link<C, U, T>, ending: &Ending, request_id: &str) -> Heard
+pub(super) async fn part<C, U, T>(link: &mut Link<C, U, T>, orders: &Orders, ending: &Ending, request_id: &str) -> Heard
 where
     C: Stream,
     U: Stream,
@@ -40,7 +41,11 @@ where
         upstream: Side::new(Peer::Upstream, ending, request_id),
     };
     parting.begin(link);
-    if timeout(limit, poll_fn(|cx| parting.poll(cx, link))).await.is_err() {
+    let parted = poll_fn(|cx| match parting.poll(cx, link) {
+        Poll::Ready(()) => Poll::Ready(true),
+        Poll::Pending => orders.poll_haste(cx).map(|()| false),
+    });
+    if !timeout(limit, parted).await.unwrap_or(false) {
         poll_fn(|cx| {
             parting.give_up(cx, link);
             Poll::Ready(())

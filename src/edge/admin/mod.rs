@@ -26,7 +26,7 @@ use crate::control::config::Secret;
 use guard::Guard;
 
 pub use probe::probe;
-pub use status::{BreakerState, UpstreamStatus};
+pub use status::{BreakerState, LinkStatus, LinkUsage, UpstreamStatus};
 
 /// Whoever has not sent its request by then is cut.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
