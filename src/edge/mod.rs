@@ -91,6 +91,10 @@ impl Edge {
             max_message_bytes: self.limits.max_message_bytes,
             write_timeout: self.limits.write_timeout,
             close_timeout: self.limits.close_timeout,
+            settle_timeout: self.limits.settle_timeout,
+            ping_interval: self.limits.ping_interval,
+            idle_timeout: self.limits.idle_timeout,
+            max_link: self.limits.max_link,
         }
     }
 }

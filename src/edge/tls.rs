@@ -45,6 +45,8 @@ pub enum Conn {
     Plain(TcpStream),
     /// TLS over TCP, as server or as client. Boxed: a plain link should not pay for its size.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Closed.
+    Gone,
 }
 
 /// Begins TLS on the client leg.
@@ -120,10 +122,18 @@ impl std::fmt::Debug for Connector {
 
 impl Stream for Conn {
     fn abort(&mut self) {
-        match self {
-            Self::Plain(stream) => stream.abort(),
-            Self::Tls(stream) => stream.get_ref().0.set_zero_linger().unwrap_or_default(),
-        }
+        let socket = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Gone => return,
+        };
+        // Fails only on a socket that is gone already.
+        let _ = socket.set_zero_linger();
+        self.hang_up();
+    }
+
+    fn hang_up(&mut self) {
+        *self = Self::Gone;
     }
 }
 
@@ -133,6 +143,7 @@ impl AsyncRead for Conn {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 }
@@ -143,6 +154,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -151,6 +163,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 
@@ -158,6 +171,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 }

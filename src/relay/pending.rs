@@ -70,13 +70,17 @@ impl Pending {
         }
     }
 
-    /// Writes `bytes` from where they lie, and keeps what the sink does not take. Nothing may be pending.
+    /// Writes `bytes` from where they lie, and keeps what the sink does not take.
     pub(super) fn write<W: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         mut bytes: &[u8],
         to: &mut W,
     ) -> io::Result<()> {
+        if !self.bytes.is_empty() {
+            self.put(bytes);
+            return Ok(());
+        }
         while !bytes.is_empty() {
             match Pin::new(&mut *to).poll_write(cx, bytes) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
