@@ -110,9 +110,8 @@ impl Parting {
         self.upstream.hear(cx, upstream, down, tap);
         if let Some(settle) = &mut self.settle
             && !up.is_passing()
-            && up.boundary() == Boundary::Message
         {
-            up.inject(&settle.cancel(tap.under_way()));
+            up.inject(&settle.cancel(tap.under_way(), up.boundary()));
         }
         self.client.speak(cx, client, down);
         self.upstream.speak(cx, upstream, up);
@@ -128,7 +127,7 @@ impl Parting {
         let Some(settle) = self.settle.take() else { return };
         link.up.cut();
         let inside = link.up.boundary() != Boundary::Message;
-        let abort = inside && !self.their_close && (settle.cancels() || !link.tap.under_way().is_empty());
+        let abort = inside && !self.their_close && settle.met_any();
         self.upstream.settled(abort, &mut link.upstream, &mut link.up);
         self.upstream.deadline = now + link.limits.close_timeout;
     }

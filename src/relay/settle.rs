@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Peer;
 use super::inject;
+use super::pump::Boundary;
 
 /// So long after the client's last data frame a response may begin that it asked for.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
@@ -23,6 +24,8 @@ pub(super) struct Settle {
     deadline: Instant,
     /// Those that the upstream was asked to cancel.
     cancelled: Vec<Box<str>>,
+    /// There was something to settle.
+    met_any: bool,
 }
 
 impl Settle {
@@ -32,7 +35,7 @@ impl Settle {
         let now = Instant::now();
         let grace = client_spoke.map_or(now, |spoke| spoke + GRACE);
         let wanted = !under_way.is_empty() || grace > now;
-        wanted.then(|| Self { grace, deadline: now + limit, cancelled: Vec::new() })
+        wanted.then(|| Self { grace, deadline: now + limit, cancelled: Vec::new(), met_any: !under_way.is_empty() })
     }
 
     /// When there is something to look at again, should nothing happen before.
@@ -45,16 +48,17 @@ impl Settle {
         now >= self.deadline || (under_way.is_empty() && now >= self.grace)
     }
 
-    /// Whether there was something to cancel.
-    pub(super) fn cancels(&self) -> bool {
-        !self.cancelled.is_empty()
+    /// Whether there was something to settle.
+    pub(super) fn met_any(&self) -> bool {
+        self.met_any
     }
 
-    /// The messages to the upstream that cancel what is under way, each response once.
-    pub(super) fn cancel(&mut self, under_way: &[Box<str>]) -> Vec<u8> {
+    /// The messages to the upstream that cancel what is under way, each response once; none where none may stand.
+    pub(super) fn cancel(&mut self, under_way: &[Box<str>], at: Boundary) -> Vec<u8> {
+        self.met_any |= !under_way.is_empty();
         let mut messages = Vec::new();
         for id in under_way {
-            if !self.cancelled.contains(id) {
+            if at == Boundary::Message && !self.cancelled.contains(id) {
                 self.cancelled.push(id.clone());
                 let message = json!({ "type": "response.cancel", "response_id": id });
                 messages.extend(inject::text(Peer::Upstream, &message.to_string()));

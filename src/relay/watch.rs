@@ -1,7 +1,7 @@
 //! Watches the time of a link that runs: who has been silent for how long, how old it is, what waits to be taken.
 //!
-//! One timer serves all its deadlines. It is set anew when it fires, not when a frame goes by: what goes by only moves
-//! deadlines further away. It refuses to know what is done when one has come.
+//! One timer serves all its deadlines. It is set anew when it fires, not when a frame goes by: what goes by moves deadlines
+//! further away, but for the rare pong. It refuses to know what is done when one has come.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,8 +15,10 @@ use super::link::Limits;
 use super::pump::Signs;
 use super::verbatim::Pump;
 
-/// A peer that sends nothing for so many ping intervals is lost.
+/// A peer that sends nothing for so many ping intervals is lost,
 const SILENT_INTERVALS: u32 = 3;
+/// if it has had a ping for so many of them: where none could be sent, its silence says nothing.
+const PINGED_INTERVALS: u32 = 2;
 /// Inside a frame there is no place for a ping; it is tried again after this part of the ping interval.
 const RETRY: u32 = 8;
 
@@ -41,6 +43,8 @@ struct Heard {
     data: Option<Instant>,
     /// No ping of ours before this.
     no_ping_before: Instant,
+    /// It has had a ping since this at the latest, and has not answered.
+    pinged: Option<Instant>,
 }
 
 /// A deadline that has come.
@@ -56,7 +60,7 @@ impl Watch {
     /// Begins to watch a link that begins now. Needs a runtime with timers.
     pub(super) fn new(limits: Limits) -> Self {
         let now = Instant::now();
-        let heard = || Heard { life: now, data: None, no_ping_before: now };
+        let heard = || Heard { life: now, data: None, no_ping_before: now, pinged: None };
         let timer = Box::pin(sleep_until(now));
         Self { limits, opened: now, client: heard(), upstream: heard(), timer, set: false }
     }
@@ -68,6 +72,9 @@ impl Watch {
             let now = Instant::now();
             self.client.hear(client, now);
             self.upstream.hear(upstream, now);
+            // A peer that is awaited has three intervals, one that has answered is pinged after one: only a pong brings
+            // a deadline nearer.
+            self.set &= !(client.pong || upstream.pong);
         }
     }
 
@@ -114,7 +121,7 @@ impl Watch {
     }
 
     /// What comes first, and when.
-    fn next(&self, up: &Pump, down: &Pump) -> (Instant, Due) {
+    fn next(&mut self, up: &Pump, down: &Pump) -> (Instant, Due) {
         let Limits { write_timeout, ping_interval, idle_timeout, max_link, .. } = self.limits;
         let decided = |decision| Due::End(Ending::Decided(decision));
         let stalled = |pump: &Pump, peer| {
@@ -145,11 +152,13 @@ impl Heard {
     }
 
     /// What comes of this peer's silence; `to_it` is the pump that feeds it.
-    fn next(&self, peer: Peer, to_it: &Pump, ping_interval: Duration) -> (Instant, Due) {
-        if to_it.awaits_pong() {
-            (self.life + ping_interval * SILENT_INTERVALS, Due::End(Ending::Silent(peer)))
-        } else {
-            ((self.life + ping_interval).max(self.no_ping_before), Due::Ping(peer))
+    fn next(&mut self, peer: Peer, to_it: &Pump, ping_interval: Duration) -> (Instant, Due) {
+        if !to_it.awaits_pong() {
+            self.pinged = None;
+            return ((self.life + ping_interval).max(self.no_ping_before), Due::Ping(peer));
         }
+        let pinged = *self.pinged.get_or_insert_with(Instant::now);
+        let lost = (self.life + ping_interval * SILENT_INTERVALS).max(pinged + ping_interval * PINGED_INTERVALS);
+        (lost, Due::End(Ending::Silent(peer)))
     }
 }
