@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits {
     settle_timeout: Duration::from_secs(5),
     ping_interval: Duration::from_secs(25),
     idle_timeout: Some(Duration::from_mins(15)),
-    max_link: Duration::from_mins(60),
+    max_link: Duration::from_hours(1),
 };
 
 /// Timers are as exact as this.
