@@ -8,6 +8,7 @@ pub mod admit;
 pub mod credential;
 pub mod handshake;
 pub mod listener;
+pub mod liveness;
 pub mod loopback;
 pub mod query;
 pub mod refusal;
@@ -26,6 +27,7 @@ use crate::control::config::{Auth, Config, Origins};
 use crate::control::keys::Keys;
 use crate::relay::link;
 
+use liveness::Liveness;
 use tls::Acceptor;
 use upstream::Upstream;
 use upstream::dial::Deadlines;
@@ -40,6 +42,7 @@ pub struct Edge {
     keys: Keys,
     upstreams: Vec<Rc<Upstream>>,
     tls: Option<Acceptor>,
+    liveness: Liveness,
     limits: crate::control::config::Limits,
 }
 
@@ -58,6 +61,7 @@ impl Edge {
             keys: Keys::new(&config.keys),
             upstreams,
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
+            liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
         })
     }
