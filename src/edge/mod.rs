@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod admit;
+pub mod bind;
 pub mod credential;
 pub mod handshake;
 pub mod listener;

@@ -37,3 +37,17 @@ async fn keepalive_timer(leg: &Leg) -> f64 {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn an_address_is_shared_if_and_only_if_the_configuration_says_so() {
+    let upstream = Upstream::start().await;
+    let setup = |reuse: bool| Relay::to(&upstream).server(&format!("reuse_port = {reuse}"));
+    for (shares, joins, is_shared) in [(true, true, true), (true, false, false), (false, true, false)] {
+        let first = setup(shares).start();
+        let second = setup(joins).env("RELAY_SERVER__LISTEN", &format!("[\"{}\"]", first.address())).try_start();
+        match second {
+            Ok(second) => assert!(is_shared && second.address() == first.address()),
+            Err(error) => assert!(!is_shared && error.contains("cannot listen on"), "{error}"),
+        }
+    }
+}
