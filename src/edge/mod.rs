@@ -14,6 +14,7 @@ pub mod loopback;
 pub mod query;
 pub mod refusal;
 pub mod service;
+pub mod shortage;
 pub mod start;
 pub mod tls;
 pub mod upstream;
