@@ -82,3 +82,15 @@ async fn no_upstream_is_blamed_for_a_lack_of_open_files() {
     relay.link().await;
     assert_eq!(relay.log().lines("breaker opened").len(), 0);
 }
+
+#[tokio::test]
+async fn more_links_than_there_are_open_files_for_are_told_at_start() {
+    let relay = Relay::start_with("max_links = 1000", Some(OPEN_FILES * 10)).await;
+    let warning = relay.log().line("open files").await;
+    // 2 a link, 128 in reserve, and 4 for the only worker.
+    for part in ["WARN", "limits.max_links = 1000 needs 2132 open files", "may have 640", "at most 254"] {
+        assert!(warning.contains(part), "{part:?} in {warning}");
+    }
+    let relay = Relay::start_with("max_links = 254", Some(OPEN_FILES * 10)).await;
+    assert_eq!(relay.log().lines("open files"), [""; 0], "254 links are no more than there are files for");
+}
