@@ -1,5 +1,7 @@
 //! `serve`: runs the relay until a signal ends it. It refuses to know how a relay is built.
 
+mod open_files;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,10 +41,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {
-    // A link takes two file descriptors, and the usual soft limit is 1,024.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
-    }
+    open_files::provide(&config);
     let secure = config.server.tls.is_some();
     let relay = Relay::start(config)?;
     for address in &relay.addresses {

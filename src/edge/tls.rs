@@ -49,6 +49,17 @@ pub enum Conn {
     Gone,
 }
 
+impl Conn {
+    /// The socket below.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Gone => None,
+        }
+    }
+}
+
 /// Begins TLS on the client leg.
 #[derive(Clone)]
 pub struct Acceptor(TlsAcceptor);
@@ -122,13 +133,10 @@ impl std::fmt::Debug for Connector {
 
 impl Stream for Conn {
     fn abort(&mut self) {
-        let socket = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-            Self::Gone => return,
-        };
-        // Fails only on a socket that is gone already.
-        let _ = socket.set_zero_linger();
+        if let Some(socket) = self.tcp() {
+            // Fails only on a socket that is gone already.
+            let _ = socket.set_zero_linger();
+        }
         self.hang_up();
     }
 

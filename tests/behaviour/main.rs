@@ -8,4 +8,5 @@ mod admission;
 mod endings;
 mod forwarding;
 mod routes;
+mod sockets;
 mod upstream;

@@ -21,6 +21,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::listener::Door;
 use super::refusal::{REQUEST_ID, Refusal, request_id};
 use crate::control::config::Secret;
 use guard::Guard;
@@ -48,11 +49,10 @@ where
     // An address that the system does not tell is treated as one that everybody reaches.
     let loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let desk = Rc::new(Desk { guard: Guard::new(admin.token.as_ref(), loopback), status: admin.status });
+    let mut door = Door::new(listener);
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::task::spawn_local(serve_connection(stream, desk.clone()))),
-            Err(error) => super::listener::rest_after(&error).await,
-        }
+        let (stream, _) = door.next().await;
+        tokio::task::spawn_local(serve_connection(stream, desk.clone()));
     }
 }
 
