@@ -3,7 +3,7 @@
 //! what a value is used for.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +13,7 @@ mod clients;
 mod document;
 mod headers;
 mod kinds;
+mod limits;
 mod load;
 mod mistake;
 mod outside;
@@ -61,8 +62,14 @@ pub struct Server {
     pub auth: Auth,
     /// Which web pages may use the relay.
     pub allowed_origins: Origins,
+    /// How those are refused who cannot read an HTTP answer.
+    pub refuse_browsers_with: RefuseWith,
     /// Present: `wss` is served. Absent: `ws`.
     pub tls: Option<TlsIdentity>,
+    /// Where a successor may take the listeners; absolute. A path that a unix socket can have.
+    pub takeover_socket: Option<PathBuf>,
+    /// Whether other processes may listen on the same addresses (`SO_REUSEPORT`).
+    pub reuse_port: bool,
 }
 
 /// How a client proves that it may use the relay.
@@ -74,6 +81,15 @@ pub enum Auth {
     Passthrough,
     /// Not at all. Only on loopback.
     None,
+}
+
+/// How a browser, which sees nothing of an HTTP refusal, is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefuseWith {
+    /// In HTTP, as everyone else.
+    Http,
+    /// With a 101, an `error` event and a close frame.
+    Event,
 }
 
 /// Which `Origin` headers are let in. A request without one is not asked.
@@ -117,11 +133,19 @@ pub struct Admin {
     pub token: Option<Secret>,
 }
 
-/// `[limits]`: sizes and deadlines. No duration is zero, none is longer than a day.
+/// `[limits]`: numbers, sizes and deadlines. No duration is longer than a day, and none is zero but where that is said.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// The most links of the process, those under admission included.
+    pub max_links: NonZeroUsize,
     /// The longest message either peer may send, in bytes.
     pub max_message_bytes: u64,
+    /// How long a link may last.
+    pub max_link: Duration,
+    /// How long a link may go without a data frame in either direction. `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// A leg that is silent for so long is pinged; one that is silent for three times as long is lost.
+    pub ping_interval: Duration,
     /// From accept to the end of the client's request head, TLS included.
     pub handshake_timeout: Duration,
     /// One attempt at an upstream, from DNS to its 101.
@@ -132,7 +156,21 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// A close handshake, waiting for a frame boundary included.
     pub close_timeout: Duration,
+    /// How long an upstream is read on for the usage of what is under way, once its client is gone.
+    pub settle_timeout: Duration,
+    /// How long clients are still admitted once the relay has said that it is not ready. May be zero.
+    pub drain_grace: Duration,
+    /// How long links may then go on. `None`: until they end.
+    pub drain_timeout: Option<Duration>,
+    /// Over how long the endings of what is left are spread. May be zero.
+    pub drain_spread: Duration,
+    /// So many wrong keys of one address in a minute, and it is not listened to for a while. At most
+    /// [`MOST_AUTH_FAILURES`].
+    pub auth_failures_per_minute: NonZeroU32,
 }
+
+/// The largest `auth_failures_per_minute`: one each millisecond. More is no limit.
+pub const MOST_AUTH_FAILURES: u32 = 60_000;
 
 /// `[[keys]]`: one client's key, as its digest.
 #[derive(Clone, Debug)]
@@ -147,6 +185,10 @@ pub struct Key {
     pub upstreams: Option<Vec<String>>,
     /// The routes without a model that it may use.
     pub allow: Allow,
+    /// The most links at a time, those under admission included; `None`: no limit of its own.
+    pub max_links: Option<NonZeroUsize>,
+    /// The most links that may begin in a minute; `None`: no limit.
+    pub new_links_per_minute: Option<NonZeroU32>,
     /// From this moment on the key is no key.
     pub expires: Option<SystemTime>,
 }

@@ -62,6 +62,8 @@ mod tests {
             models: None,
             upstreams: None,
             allow: Allow::default(),
+            max_links: None,
+            new_links_per_minute: None,
             expires,
         }
     }

@@ -1,11 +1,11 @@
 //! The document as a whole: what is told, what is filled in, what overrides it, how it is printed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use realtime_relay::control::config::{Auth, LogFormat, Origins, Sources, load};
+use realtime_relay::control::config::{Auth, LogFormat, Origins, RefuseWith, Sources, load};
 use realtime_relay::control::keys::digest;
 
 use crate::setup::{KEY, Setup, UPSTREAM, assert_told, identity};
@@ -80,13 +80,8 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 
 #[test]
 fn a_key_of_a_feature_that_is_not_there_yet_is_unknown() {
-    let setup = Setup::file(&format!(
-        "[limits]\nmax_links = 50000\n[server]\nreuse_port = false\n{UPSTREAM}bill_calls = true\n{KEY}"
-    ));
-    assert_told(
-        &setup.told(),
-        &["limits.max_links: unknown key", "server.reuse_port: unknown", "upstreams[0].bill_calls: unknown"],
-    );
+    let setup = Setup::file(&format!("[server]\nforwarding = \"verbatim\"\n{UPSTREAM}bill_calls = true\n{KEY}"));
+    assert_told(&setup.told(), &["server.forwarding: unknown key", "upstreams[0].bill_calls: unknown"]);
 }
 
 #[test]
@@ -122,17 +117,44 @@ fn the_built_in_defaults_name_the_variable_they_need() {
 #[test]
 fn what_a_file_leaves_out_has_its_default() {
     let config = Setup::file(&format!("{UPSTREAM}{KEY}")).config();
-    assert_eq!((config.server.auth, config.server.allowed_origins), (Auth::Keys, Origins::Any));
+    assert_eq!((config.server.auth, &config.server.allowed_origins), (Auth::Keys, &Origins::Any));
     assert_eq!(config.server.workers, std::thread::available_parallelism().unwrap());
     assert!(config.server.tls.is_none());
     let limits = config.limits;
     assert_eq!(limits.max_message_bytes, 24 * 1024 * 1024);
     let timeouts = [limits.handshake_timeout, limits.dial_timeout, limits.admission_timeout, limits.write_timeout];
     assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [10, 3, 8, 30]);
-    assert_eq!(limits.close_timeout, Duration::from_secs(5));
+    assert_eq!([limits.close_timeout, limits.settle_timeout], [Duration::from_secs(5); 2]);
+    assert_eq!((limits.max_link, limits.idle_timeout), (Duration::from_hours(1), Some(Duration::from_mins(15))));
+    assert_eq!(limits.ping_interval, Duration::from_secs(25));
+    let drain = (limits.drain_grace.as_secs(), limits.drain_timeout, limits.drain_spread.as_secs());
+    assert_eq!(drain, (5, Some(Duration::from_secs(30)), 2));
+    assert_eq!((limits.max_links.get(), limits.auth_failures_per_minute.get()), (50_000, 30));
+    let server = config.server;
+    assert_eq!((server.refuse_browsers_with, server.takeover_socket), (RefuseWith::Http, None));
+    assert!(!server.reuse_port);
+    let key = &config.keys[0];
+    assert_eq!((key.max_links, key.new_links_per_minute), (None, None));
     assert_eq!((config.log.format, config.log.level.as_str()), (LogFormat::Text, "info"));
     assert_eq!(config.upstreams[0].forward_headers, ["openai-safety-identifier"]);
     assert_eq!(config.keys[0].digest, digest("client-key"));
+}
+
+#[test]
+fn every_default_of_the_readme_is_what_is_used() {
+    let readme = include_str!("../../README.md");
+    let (_, behind) = readme.split_once("where nothing is said:\n\n```toml\n").expect("the defaults");
+    let (defaults, _) = behind.split_once("```").expect("the end of the defaults");
+    let printed = |tables: &str| Setup::file(&format!("{tables}{UPSTREAM}{KEY}")).config().to_string();
+    let used = printed("");
+    assert_eq!(printed(defaults), used);
+    // And none is left out.
+    let keys = |text: &str| {
+        let tables: toml::Table = text.parse().unwrap();
+        let tables = ["server", "admin", "limits", "log"].map(|name| tables[name].as_table().unwrap().clone());
+        tables.map(|table| table.keys().cloned().collect::<BTreeSet<_>>())
+    };
+    assert_eq!(keys(defaults), keys(&used));
 }
 
 #[test]
@@ -142,6 +164,11 @@ fn environment_overrides_a_single_value() {
         .env("RELAY_SERVER__WORKERS", "3")
         .env("RELAY_SERVER__LISTEN", "[\"[::1]:0\", \"127.0.0.1:0\"]")
         .env("RELAY_LIMITS__DIAL_TIMEOUT", "2s")
+        .env("RELAY_LIMITS__MAX_LINKS", "7")
+        .env("RELAY_LIMITS__DRAIN_TIMEOUT", "0")
+        .env("RELAY_SERVER__REFUSE_BROWSERS_WITH", "event")
+        .env("RELAY_SERVER__REUSE_PORT", "true")
+        .env("RELAY_SERVER__TAKEOVER_SOCKET", "/run/relay.sock")
         .env("RELAY_LOG__FORMAT", "\"json\"")
         .env("RELAY_TOKEN", "no table in it")
         .env("RELAY_UPSTREAMS__NAME", "not a table of these")
@@ -150,6 +177,9 @@ fn environment_overrides_a_single_value() {
     assert_eq!(config.server.auth, Auth::Keys);
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.limits.dial_timeout, Duration::from_secs(2));
+    assert_eq!((config.limits.max_links.get(), config.limits.drain_timeout), (7, None));
+    assert_eq!((config.server.refuse_browsers_with, config.server.reuse_port), (RefuseWith::Event, true));
+    assert_eq!(config.server.takeover_socket, Some(PathBuf::from("/run/relay.sock")));
     assert_eq!(config.log.format, LogFormat::Json);
 }
 
@@ -174,13 +204,15 @@ fn what_is_printed_loads_again() {
     let (cert, key) = identity();
     let text = format!(
         "[server]\nlisten = [\"[::]:0\"]\nworkers = 2\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n\
-         allowed_origins = [\"https://a.b\"]\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"t\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n[log]\nformat = \"json\"\n\
+         allowed_origins = [\"https://a.b\"]\nrefuse_browsers_with = \"event\"\ntakeover_socket = \"s\"\nreuse_port = true\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"t\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n\
+         max_links = 8\nmax_link = \"61s\"\nidle_timeout = \"0\"\nping_interval = \"62s\"\nsettle_timeout = \"63s\"\n\
+         drain_grace = 0\ndrain_timeout = \"0s\"\ndrain_spread = \"64s\"\nauth_failures_per_minute = 6\n[log]\nformat = \"json\"\n\
          {UPSTREAM}organization = \"o\"\nmodels = {{ voice = {{ to = \"d\" }}, \"*\" = \"*\" }}\nheaders = {{ X-A = \"1\" }}\n\
          transcription = \"t\"\ncalls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
          [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"k\"\napi_version = \"v1\"\n\
          [[upstreams]]\nname = \"c\"\nkind = \"compatible\"\nurl = \"ws://[::1]:1/{{model}}\"\nauth_scheme = \"\"\nca_file = \"cert.pem\"\n\
          proxy = \"http://user:password@[::1]\"\n\
-         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nexpires = 2027-01-01T00:00:00.5Z\n[[keys]]\nname = \"two\"\nkey = \"other\"\n"
+         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nmax_links = 21\nnew_links_per_minute = 22\nexpires = 2027-01-01T00:00:00.5Z\n[[keys]]\nname = \"two\"\nkey = \"other\"\n"
     );
     let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key);
     let printed = config.config().to_string();
@@ -189,6 +221,19 @@ fn what_is_printed_loads_again() {
     for line in [
         "close_timeout = \"1m30s\"",
         "auth = \"keys\"",
+        "refuse_browsers_with = \"event\"",
+        "reuse_port = true",
+        "max_links = 8",
+        "max_link = \"1m1s\"",
+        "idle_timeout = \"0s\"",
+        "ping_interval = \"1m2s\"",
+        "settle_timeout = \"1m3s\"",
+        "drain_grace = \"0s\"",
+        "drain_timeout = \"0s\"",
+        "drain_spread = \"1m4s\"",
+        "auth_failures_per_minute = 6",
+        "max_links = 21",
+        "new_links_per_minute = 22",
         "workers = 2",
         "token = \"***\"",
         "\"*\" = \"*\"",
@@ -204,8 +249,12 @@ fn what_is_printed_loads_again() {
         "allow = [\"calls\"]",
         "allow = [\"transcription\"]",
     ] {
-        assert!(printed.contains(line), "missing {line:?} in:\n{printed}");
+        assert!(printed.lines().any(|printed| printed == line), "missing {line:?} in:\n{printed}");
     }
+    assert!(
+        printed.lines().any(|line| line.starts_with("takeover_socket = \"/") && line.ends_with("/s\"")),
+        "{printed}"
+    );
 }
 
 proptest::proptest! {
@@ -215,8 +264,8 @@ proptest::proptest! {
         let quoted = toml::Value::String(text.clone());
         let setup = |lines: String| load_quietly(&Setup::file(&lines));
         setup(text.clone());
-        setup(format!("[server]\nlisten = [{quoted}]\nallowed_origins = [{quoted}, \"{path}\"]\n[log]\nlevel = {quoted}\n"));
-        setup(format!("[limits]\ndial_timeout = {quoted}\nmax_message_bytes = {quoted}\n[[keys]]\nexpires = {quoted}\nsha256 = {quoted}\n"));
+        setup(format!("[server]\nlisten = [{quoted}]\ntakeover_socket = {quoted}\nallowed_origins = [{quoted}, \"{path}\"]\n[log]\nlevel = {quoted}\n"));
+        setup(format!("[limits]\ndial_timeout = {quoted}\nidle_timeout = {quoted}\nmax_message_bytes = {quoted}\n[[keys]]\nexpires = {quoted}\nsha256 = {quoted}\n"));
         for kind in ["openai", "azure", "compatible"] {
             setup(format!("[[upstreams]]\nkind = \"{kind}\"\nurl = \"{path}\"\nname = {quoted}\nheaders = {{ {quoted} = {quoted} }}\nstatus_map = {{ {quoted} = 503 }}\nwarm_max_idle = {quoted}\ntranscription = {quoted}\nproxy = {quoted}\n"));
         }

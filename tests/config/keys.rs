@@ -1,5 +1,6 @@
 //! `[[keys]]`, and secrets of all kinds.
 
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, UNIX_EPOCH};
 
 use realtime_relay::control::config::Allow;
@@ -49,6 +50,20 @@ fn a_key_opens_the_routes_it_is_allowed() {
             "keys[0].allow[0]: unknown value `call`; did you mean `calls`?",
             "keys[0].allow[2]: listed twice",
             "keys[0].allow[3]: unknown value `everything`; one of transcription, calls",
+        ],
+    );
+}
+
+#[test]
+fn a_key_may_have_limits_of_its_own() {
+    let limited = Setup::file(&format!("{UPSTREAM}{KEY}max_links = 20\nnew_links_per_minute = 60\n")).config();
+    let key = &limited.keys[0];
+    assert_eq!((key.max_links, key.new_links_per_minute), (NonZeroUsize::new(20), NonZeroU32::new(60)));
+    assert_told(
+        &told_of_key("key = \"k\"\nmax_links = 0\nnew_links_per_minute = 0\n"),
+        &[
+            "keys[0].max_links: not from 1 to 4294967295; leave it out to set no limit",
+            "keys[0].new_links_per_minute: not from 1 to 4294967295; leave it out",
         ],
     );
 }

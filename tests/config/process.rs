@@ -1,6 +1,6 @@
 //! `[server]`, `[admin]`, `[limits]` and `[log]`.
 
-use realtime_relay::control::config::Origins;
+use realtime_relay::control::config::{Origins, RefuseWith};
 
 use crate::setup::{KEY, Setup, UPSTREAM, assert_told, identity};
 
@@ -42,6 +42,73 @@ fn limits_and_listeners_agree_with_each_other() {
     );
     let file = "[server]\nlisten = [\"127.0.0.1:80\"]\n[admin]\nlisten = \"0.0.0.0:80\"\ntoken = \"t\"\n";
     assert_told(&Setup::file(&format!("{file}{UPSTREAM}{KEY}")).told(), &["admin.listen: clients"]);
+}
+
+#[test]
+fn a_limit_of_zero_is_taken_where_it_means_something() {
+    let limits = |lines: &str| Setup::file(&format!("[limits]\n{lines}{UPSTREAM}{KEY}"));
+    for zero in ["0", "\"0\"", "\"0s\"", "\"0ms\""] {
+        let lines =
+            ["idle_timeout", "drain_timeout", "drain_grace", "drain_spread"].map(|key| format!("{key} = {zero}\n"));
+        let limits = limits(&lines.concat()).config().limits;
+        assert_eq!((limits.idle_timeout, limits.drain_timeout), (None, None), "{zero}");
+        assert!(limits.drain_grace.is_zero() && limits.drain_spread.is_zero(), "{zero}");
+    }
+    let told = limits(
+        "max_links = 0\nauth_failures_per_minute = 0\nmax_link = \"0s\"\nping_interval = \"0s\"\nsettle_timeout = \"0s\"\n",
+    );
+    assert_told(
+        &told.told(),
+        &[
+            "limits.max_links: not from 1 to 4294967295; 0 would let nobody in",
+            "limits.auth_failures_per_minute: not from 1 to 60000; 0 would let nobody in",
+            "limits.max_link: a deadline of zero",
+            "limits.ping_interval: a deadline of zero",
+            "limits.settle_timeout: a deadline of zero",
+        ],
+    );
+}
+
+#[test]
+fn a_limit_that_is_none_is_told() {
+    let told = Setup::file(&format!(
+        "[limits]\nmax_links = -1\nauth_failures_per_minute = 60001\nidle_timeout = 900\ndrain_timeout = \"25h\"\n\
+         drain_spread = \"soon\"\nmax_link = \"2d\"\n{UPSTREAM}{KEY}"
+    ));
+    assert_told(
+        &told.told(),
+        &[
+            "max_links: not from 1",
+            "auth_failures_per_minute: not from 1",
+            "idle_timeout: expected a duration such as \"30s\", or 0, found an integer",
+            "drain_timeout: longer than a day",
+            "drain_spread: `soon` is not a duration",
+            "max_link: longer than a day",
+        ],
+    );
+}
+
+#[test]
+fn a_takeover_socket_stands_beside_the_configuration() {
+    let setup = |path: &str| Setup::file(&format!("[server]\ntakeover_socket = \"{path}\"\n{UPSTREAM}{KEY}"));
+    let beside = setup("relay.sock");
+    let expected = beside.path().with_file_name("relay.sock");
+    assert_eq!(beside.config().server.takeover_socket, Some(expected));
+    assert_eq!(setup("/run/relay.sock").config().server.takeover_socket, Some("/run/relay.sock".into()));
+    assert_eq!(setup("").config().server.takeover_socket, None);
+    assert_told(&setup(&"s".repeat(200)).told(), &["2:19: server.takeover_socket: no path of a unix socket ("]);
+}
+
+#[test]
+fn a_way_to_refuse_browsers_is_one_of_two() {
+    let setup = |lines: &str| Setup::file(&format!("[server]\n{lines}{UPSTREAM}{KEY}"));
+    let event = setup("refuse_browsers_with = \"event\"\n").config().server.refuse_browsers_with;
+    assert_eq!(event, RefuseWith::Event);
+    let told = setup("refuse_browsers_with = \"close\"\nreuse_port = 1\n").told();
+    assert_told(
+        &told,
+        &["refuse_browsers_with: unknown value `close`; one of http, event", "reuse_port: expected true or false"],
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reads `[[keys]]`, and holds them against the upstreams. Refuses to know how a key is presented. A key itself is gone
 //! once its digest is taken.
 
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::SystemTime;
 
@@ -15,6 +16,9 @@ use crate::control::keys;
 
 /// What `allow` may list.
 const ROUTES: [&str; 2] = ["transcription", "calls"];
+
+/// Zero would open nothing, and who writes it may well mean the opposite.
+const UNLIMITED: &str = "leave it out to set no limit";
 
 /// Every `[[keys]]`.
 pub(super) fn read(tables: Vec<Table<'_>>, providers: &Providers, outside: &Outside<'_>) -> Vec<Key> {
@@ -33,9 +37,10 @@ pub(super) fn read(tables: Vec<Table<'_>>, providers: &Providers, outside: &Outs
         let upstreams = upstreams(&mut table, providers);
         let models = models(&mut table, providers, upstreams.as_deref());
         let allow = allow(&mut table);
+        let (max_links, new_links_per_minute) = (max_links(&mut table), new_links(&mut table));
         let expires = expires(&mut table);
         if let (Some(name), Some(Given { value: digest, .. })) = (name, digest) {
-            keys.push(Key { name, digest, models, upstreams, allow, expires });
+            keys.push(Key { name, digest, models, upstreams, allow, max_links, new_links_per_minute, expires });
         }
         table.finish();
     }
@@ -108,6 +113,15 @@ fn allow(table: &mut Table<'_>) -> Allow {
         }
     }
     allow
+}
+
+fn max_links(table: &mut Table<'_>) -> Option<NonZeroUsize> {
+    let given = table.count("max_links", 1..=u32::MAX, UNLIMITED)?;
+    NonZeroUsize::new(usize::try_from(given.value).unwrap_or(usize::MAX))
+}
+
+fn new_links(table: &mut Table<'_>) -> Option<NonZeroU32> {
+    NonZeroU32::new(table.count("new_links_per_minute", 1..=u32::MAX, UNLIMITED)?.value)
 }
 
 fn expires(table: &mut Table<'_>) -> Option<SystemTime> {

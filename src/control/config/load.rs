@@ -11,7 +11,7 @@ use super::document;
 use super::mistake::{Mistake, Mistakes, Notes, Place, Spot};
 use super::outside::Outside;
 use super::table::{Given, Table};
-use super::{Auth, Config, clients, process, providers};
+use super::{Auth, Config, clients, limits, process, providers};
 
 /// The file that is taken where none is named.
 const USUAL_FILE: &str = "relay.toml";
@@ -89,7 +89,7 @@ fn text_of(file: &Path) -> Result<String, Mistakes> {
 fn read(mut root: Table<'_>, outside: &Outside<'_>) -> Config {
     let (server, auth) = process::server(root.table("server"), outside);
     let admin = process::admin(root.table("admin"), &server.listen, outside);
-    let limits = process::limits(root.table("limits"));
+    let limits = limits::read(root.table("limits"));
     let log = process::log(root.table("log"));
     let (upstreams, keys) = (root.tables("upstreams"), root.tables("keys"));
     if let (Some(upstreams), Some(keys)) = (&upstreams, &keys) {

@@ -1,11 +1,10 @@
-//! Reads `[server]`, `[admin]`, `[limits]` and `[log]`: what concerns the process as a whole. Refuses to know upstreams
-//! and keys.
+//! Reads `[server]`, `[admin]` and `[log]`: what concerns the process as a whole. Refuses to know upstreams and keys.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::os::unix;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
 
 use hyper::http::uri::Authority;
 use rustls::crypto::aws_lc_rs;
@@ -13,11 +12,9 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tracing_subscriber::EnvFilter;
 
-use super::document::Value;
 use super::outside::{self, Outside};
 use super::table::{Given, Table};
-use super::units;
-use super::{Admin, Auth, Limits, Log, LogFormat, Origins, Secret, Server, TlsIdentity};
+use super::{Admin, Auth, Log, LogFormat, Origins, RefuseWith, Secret, Server, TlsIdentity};
 
 /// More threads than any machine has cores are a slip.
 const MOST_WORKERS: usize = 1024;
@@ -32,7 +29,12 @@ pub(super) fn server(mut table: Table<'_>, outside: &Outside<'_>) -> (Server, Gi
         workers: workers(&mut table),
         auth: auth.value,
         allowed_origins: origins(&mut table, auth.value),
+        refuse_browsers_with: table
+            .word("refuse_browsers_with", &[("http", RefuseWith::Http), ("event", RefuseWith::Event)])
+            .map_or(RefuseWith::Http, |given| given.value),
         tls: tls(&mut table, outside),
+        takeover_socket: takeover_socket(&mut table, outside),
+        reuse_port: table.boolean("reuse_port").is_some_and(|given| given.value),
     };
     table.finish();
     (server, auth)
@@ -63,41 +65,6 @@ fn bearer_token(token: Secret) -> Result<Secret, String> {
     } else {
         Err("has a character that no token may hold; write visible ASCII without blanks".into())
     }
-}
-
-/// `[limits]`.
-pub(super) fn limits(mut table: Table<'_>) -> Limits {
-    let max_message_bytes = size(&mut table, "max_message_bytes").unwrap_or(24 << 20);
-    let mut deadline = |key, default| {
-        let given = table.parsed(key, "a duration such as \"30s\"", units::duration);
-        let spot = given.as_ref().map_or_else(|| table.spot_of(key), |given| given.spot.clone());
-        Given { value: given.map_or(Duration::from_secs(default), |given| given.value), spot }
-    };
-    let handshake_timeout = deadline("handshake_timeout", 10).value;
-    let dial = deadline("dial_timeout", 3);
-    let admission = deadline("admission_timeout", 8);
-    let write_timeout = deadline("write_timeout", 30).value;
-    let close_timeout = deadline("close_timeout", 5).value;
-    if admission.value < dial.value {
-        let dial = units::write_duration(dial.value);
-        table.note(
-            &admission.spot,
-            format!("shorter than dial_timeout, one of its attempts; write at least \"{dial}\""),
-        );
-    }
-    table.finish();
-    let (dial_timeout, admission_timeout) = (dial.value, admission.value);
-    Limits { max_message_bytes, handshake_timeout, dial_timeout, admission_timeout, write_timeout, close_timeout }
-}
-
-/// A size, or a number of bytes.
-fn size(table: &mut Table<'_>, key: &'static str) -> Option<u64> {
-    let given = table.take(key, "a size such as \"24MiB\"", |value| match value {
-        Value::Text(text) => Ok(text),
-        Value::Integer(Some(bytes)) => Ok(bytes.to_string()),
-        other => Err(other),
-    })?;
-    units::size(&given.value).map_err(|what| table.note(&given.spot, what)).ok()
 }
 
 /// `[log]`.
@@ -212,6 +179,19 @@ fn identity(
     CertifiedKey::from_der(certificates.clone(), key.clone_key(), &aws_lc_rs::default_provider())
         .map_err(|error| format!("does not open {}: {error}", cert_file.display()))?;
     Ok(TlsIdentity { certificates, key, cert_file: cert_file.into(), key_file })
+}
+
+fn takeover_socket(table: &mut Table<'_>, outside: &Outside<'_>) -> Option<PathBuf> {
+    let path = table.parsed("takeover_socket", "a string", |text| match text {
+        "" => Ok(None),
+        text => {
+            let path = outside.path(text)?;
+            let too_long = |error| format!("no path of a unix socket ({error}); write a shorter one");
+            unix::net::SocketAddr::from_pathname(&path).map_err(too_long)?;
+            Ok(Some(path))
+        }
+    });
+    path.and_then(|given| given.value)
 }
 
 /// What `EnvFilter` takes. It also takes a misspelt level, as the name of a module; nobody means that.

@@ -42,7 +42,9 @@ pub(super) fn read(table: &mut Table<'_>, auth: Auth) -> Serving {
     Serving {
         transcription: transcription.and_then(|given| given.value),
         calls: table.boolean("calls").is_some_and(|given| given.value),
-        weight: count(table, "weight", MOST_WEIGHT, "0 is taken when nothing else is left").map_or(1, |it| it.value),
+        weight: table
+            .count("weight", 0..=MOST_WEIGHT, "0 is taken when nothing else is left")
+            .map_or(1, |given| given.value),
         max_links: max_links(table),
         warm: warm(table, auth, &models),
         warm_max_idle: table
@@ -53,22 +55,13 @@ pub(super) fn read(table: &mut Table<'_>, auth: Auth) -> Serving {
     }
 }
 
-fn count(table: &mut Table<'_>, key: &'static str, most: u32, zero: &str) -> Option<Given<u32>> {
-    let Given { value, spot } = table.integer(key)?;
-    let Some(value) = u32::try_from(value).ok().filter(|count| *count <= most) else {
-        table.note(&spot, format!("not from 0 to {most}; {zero}"));
-        return None;
-    };
-    Some(Given { value, spot })
-}
-
 fn max_links(table: &mut Table<'_>) -> Option<NonZeroUsize> {
-    let given = count(table, "max_links", u32::MAX, "0 sets no limit")?;
+    let given = table.count("max_links", 0..=u32::MAX, "0 sets no limit")?;
     NonZeroUsize::new(usize::try_from(given.value).unwrap_or(usize::MAX))
 }
 
 fn warm(table: &mut Table<'_>, auth: Auth, models: &Models) -> u32 {
-    let Some(Given { value, spot }) = count(table, "warm", MOST_WARM, "0 opens none ahead") else { return 0 };
+    let Some(Given { value, spot }) = table.count("warm", 0..=MOST_WARM, "0 opens none ahead") else { return 0 };
     if value > 0 && auth == Auth::Passthrough {
         table.note(
             &spot,

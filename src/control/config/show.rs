@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Auth, Config, Key, Kind, LogFormat, Origins, Upstream, units};
+use super::{Auth, Config, Key, Kind, LogFormat, Origins, RefuseWith, Upstream, units};
 use crate::control::keys;
 
 /// What stands for a secret.
@@ -41,18 +42,30 @@ struct ShownServer {
     workers: usize,
     auth: &'static str,
     allowed_origins: Vec<String>,
+    refuse_browsers_with: &'static str,
     tls_cert: Option<String>,
     tls_key: Option<String>,
+    takeover_socket: String,
+    reuse_port: bool,
 }
 
 #[derive(Serialize)]
 struct ShownLimits {
+    max_links: usize,
     max_message_bytes: String,
+    max_link: String,
+    idle_timeout: String,
+    ping_interval: String,
     handshake_timeout: String,
     dial_timeout: String,
     admission_timeout: String,
     write_timeout: String,
     close_timeout: String,
+    settle_timeout: String,
+    drain_grace: String,
+    drain_timeout: String,
+    drain_spread: String,
+    auth_failures_per_minute: u32,
 }
 
 #[derive(Default, Serialize)]
@@ -93,6 +106,8 @@ struct ShownKey {
     models: Option<Vec<String>>,
     upstreams: Option<Vec<String>>,
     allow: Vec<&'static str>,
+    max_links: Option<usize>,
+    new_links_per_minute: Option<u32>,
     expires: Option<String>,
 }
 
@@ -130,20 +145,36 @@ fn server(config: &Config) -> ShownServer {
             Origins::Any => vec!["*".to_owned()],
             Origins::Only(origins) => origins.clone(),
         },
+        refuse_browsers_with: match server.refuse_browsers_with {
+            RefuseWith::Http => "http",
+            RefuseWith::Event => "event",
+        },
         tls_cert: server.tls.as_ref().map(|tls| tls.cert_file.display().to_string()),
         tls_key: server.tls.as_ref().map(|tls| tls.key_file.display().to_string()),
+        takeover_socket: server.takeover_socket.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+        reuse_port: server.reuse_port,
     }
 }
 
 fn limits(config: &Config) -> ShownLimits {
     let limits = &config.limits;
+    let or_never = |period: Option<Duration>| units::write_duration(period.unwrap_or(Duration::ZERO));
     ShownLimits {
+        max_links: limits.max_links.get(),
         max_message_bytes: units::write_size(limits.max_message_bytes),
+        max_link: units::write_duration(limits.max_link),
+        idle_timeout: or_never(limits.idle_timeout),
+        ping_interval: units::write_duration(limits.ping_interval),
         handshake_timeout: units::write_duration(limits.handshake_timeout),
         dial_timeout: units::write_duration(limits.dial_timeout),
         admission_timeout: units::write_duration(limits.admission_timeout),
         write_timeout: units::write_duration(limits.write_timeout),
         close_timeout: units::write_duration(limits.close_timeout),
+        settle_timeout: units::write_duration(limits.settle_timeout),
+        drain_grace: units::write_duration(limits.drain_grace),
+        drain_timeout: or_never(limits.drain_timeout),
+        drain_spread: units::write_duration(limits.drain_spread),
+        auth_failures_per_minute: limits.auth_failures_per_minute.get(),
     }
 }
 
@@ -199,6 +230,8 @@ fn key(key: &Key) -> ShownKey {
         models: key.models.clone(),
         upstreams: key.upstreams.clone(),
         allow: routes.into_iter().filter(|(allowed, _)| *allowed).map(|(_, name)| name).collect(),
+        max_links: key.max_links.map(NonZeroUsize::get),
+        new_links_per_minute: key.new_links_per_minute.map(NonZeroU32::get),
         expires: key.expires.map(units::write_moment),
     }
 }

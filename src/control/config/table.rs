@@ -1,6 +1,8 @@
 //! Takes the keys out of a table, each as the type it must have. What has another type, and what nobody took, is noted.
 //! Refuses to know what any key means.
 
+use std::ops::RangeInclusive;
+
 use super::document::{Entry, Node, Value};
 use super::mistake::{Notes, Place, Spot, nearest};
 
@@ -102,6 +104,16 @@ impl<'n> Table<'n> {
             Value::Integer(Some(integer)) => Ok(integer),
             other => Err(other),
         })
+    }
+
+    /// How many of something; `hint` says what the ends of the range mean.
+    pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u32>, hint: &str) -> Option<Given<u32>> {
+        let Given { value, spot } = self.integer(key)?;
+        let Some(value) = u32::try_from(value).ok().filter(|count| range.contains(count)) else {
+            self.note(&spot, format!("not from {} to {}; {hint}", range.start(), range.end()));
+            return None;
+        };
+        Some(Given { value, spot })
     }
 
     /// A table with fixed keys; one that is not there is empty.

@@ -8,6 +8,9 @@ use toml::value::{Datetime, Offset};
 /// No deadline of a relay is longer; a longer one is a slip.
 const LONGEST: Duration = Duration::from_hours(24);
 
+/// How a duration is written.
+const SOME_DURATION: &str = "write one such as \"30s\", \"5m\" or \"250ms\"";
+
 /// The smallest size, in bytes: less is a forgotten unit, and hardly an event of the Realtime API fits.
 const SMALLEST: u64 = 1024;
 
@@ -16,19 +19,24 @@ const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 <
 
 /// `"30s"`, `"1h30m"`: longer than zero, at most a day.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let example = "write one such as \"30s\", \"5m\" or \"250ms\"";
-    let duration =
-        humantime::parse_duration(text).map_err(|error| format!("`{text}` is not a duration: {error}; {example}"))?;
+    let duration = duration_or_zero(text)?;
     if duration.is_zero() {
-        return Err(format!("a deadline of zero leaves no time at all; {example}"));
-    }
-    if duration > LONGEST {
-        return Err(format!("longer than a day; {example}"));
+        return Err(format!("a deadline of zero leaves no time at all; {SOME_DURATION}"));
     }
     Ok(duration)
 }
 
-/// As [`duration`] reads it.
+/// `"30s"`, `"1h30m"`, `"0"`: at most a day.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("`{text}` is not a duration: {error}; {SOME_DURATION}"))?;
+    if duration > LONGEST {
+        return Err(format!("longer than a day; {SOME_DURATION}"));
+    }
+    Ok(duration)
+}
+
+/// As [`duration_or_zero`] reads it.
 pub(super) fn write_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
 }
@@ -129,6 +137,17 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert_eq!(write_duration(Duration::from_millis(90_250)), "1m30s250ms");
+    }
+
+    #[test]
+    fn a_duration_that_may_be_zero_is_written_as_zero() {
+        for zero in ["0", "0s", "0ms"] {
+            assert_eq!(duration_or_zero(zero), Ok(Duration::ZERO), "{zero}");
+        }
+        assert_eq!(write_duration(Duration::ZERO), "0s");
+        for wrong in ["", "30", "-5s", "25h"] {
+            assert!(duration_or_zero(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
