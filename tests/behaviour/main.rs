@@ -7,5 +7,6 @@ mod admin;
 mod admission;
 mod endings;
 mod forwarding;
+mod links;
 mod routes;
 mod upstream;
