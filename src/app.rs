@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::control::config::{Config, Secret};
 use crate::edge::admin;
+use crate::edge::bind::{self, Sharing};
 use crate::edge::upstream::shared::Shared;
 use crate::edge::{Edge, listener};
 use crate::worker::{Worker, hand_over};
@@ -33,9 +34,12 @@ impl Relay {
     /// Binds and starts. When it returns, clients are served.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         let config = Arc::new(config);
-        let listeners = config.server.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+        let sharing = if config.server.reuse_port { Sharing::WithOthers } else { Sharing::Alone };
+        let listeners = config.server.listen.iter().map(|address| listen(*address, sharing));
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        let admin = bind(config.admin.listen)?;
+        // Never shared: an operator who asks twice means the same process.
+        let admin = listen(config.admin.listen, Sharing::Alone)?;
         let admin_address = admin.local_addr()?;
         let shared: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
         let workers = (0..config.server.workers.get())
@@ -67,10 +71,8 @@ impl Drop for Relay {
     }
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+fn listen(address: SocketAddr, sharing: Sharing) -> anyhow::Result<TcpListener> {
+    bind::bind(address, sharing).with_context(|| format!("cannot listen on {address}"))
 }
 
 fn accept(

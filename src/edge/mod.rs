@@ -5,10 +5,12 @@
 
 pub mod admin;
 pub mod admit;
+pub mod bind;
 pub mod credential;
 pub mod handshake;
 pub mod links;
 pub mod listener;
+pub mod liveness;
 pub mod loopback;
 pub mod query;
 pub mod refusal;
@@ -33,6 +35,7 @@ use crate::relay::table::Table;
 
 use uuid::Uuid;
 
+use liveness::Liveness;
 use tls::Acceptor;
 use upstream::Upstream;
 use upstream::dial::Deadlines;
@@ -47,6 +50,7 @@ pub struct Edge {
     keys: Keys,
     upstreams: Vec<Rc<Upstream>>,
     tls: Option<Acceptor>,
+    liveness: Liveness,
     limits: crate::control::config::Limits,
     links: Rc<Table<Uuid, LinkInfo>>,
     /// Since this was decided, a link ends as soon as it begins.
@@ -68,6 +72,7 @@ impl Edge {
             keys: Keys::new(&config.keys),
             upstreams,
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
+            liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
             links: Rc::default(),
             over: Cell::new(None),

@@ -58,6 +58,7 @@ pub async fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot
         Some(begun) => {
             // A copy, so that the few early bytes do not keep hyper's whole buffer alive.
             let leg = Leg { stream, early: Bytes::copy_from_slice(&parts.read_buf) };
+            watch(&edge, [leg.stream.tcp(), begun.opened.leg.stream.tcp()]);
             start::start(begun, leg, &edge, slot);
         }
         None => linger(stream).await,
@@ -73,6 +74,16 @@ async fn begin_tls(stream: TcpStream, edge: &Edge, deadline: Instant) -> Option<
             None
         }
         Err(_) => None,
+    }
+}
+
+/// From here on nobody waits for these peers with a deadline of a few seconds.
+fn watch(edge: &Edge, sockets: [&TcpStream; 2]) {
+    for socket in sockets {
+        if let Err(error) = edge.liveness.watch(socket) {
+            // A socket that is gone already takes no option; the link will say so.
+            tracing::debug!(%error, "a socket takes no keepalive");
+        }
     }
 }
 

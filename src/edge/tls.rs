@@ -47,6 +47,16 @@ pub enum Conn {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Conn {
+    /// The socket below.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
 /// Begins TLS on the client leg.
 #[derive(Clone)]
 pub struct Acceptor(TlsAcceptor);

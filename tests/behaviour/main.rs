@@ -9,4 +9,5 @@ mod endings;
 mod forwarding;
 mod links;
 mod routes;
+mod sockets;
 mod upstream;

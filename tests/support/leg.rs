@@ -1,6 +1,7 @@
 //! A scripted peer's end of a leg, behind the 101.
 
 use std::io;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -148,6 +149,11 @@ impl Leg {
     /// Stays, and says nothing, until the stream ends, however long that takes.
     pub async fn rest(mut self) {
         while matches!(self.wire.next_read().await, Ok(1..)) {}
+    }
+
+    /// Our address, and the relay's.
+    pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        self.wire.addresses()
     }
 
     /// What has arrived by now.

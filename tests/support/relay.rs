@@ -197,12 +197,18 @@ impl Setup {
     }
 
     pub fn start(self) -> Relay {
+        self.try_start().expect("the relay starts")
+    }
+
+    /// The error says why the relay does not start with a configuration that is right.
+    pub fn try_start(self) -> Result<Relay, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
         std::fs::write(&file, self.toml()).unwrap();
         let config = load(&Sources { file: Some(file), env: self.env.clone() });
         let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
-        Relay { app: app::Relay::start(config).expect("the relay starts"), authority: self.authority }
+        let app = app::Relay::start(config).map_err(|error| format!("{error:#}"))?;
+        Ok(Relay { app, authority: self.authority })
     }
 
     fn toml(&self) -> String {

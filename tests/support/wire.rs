@@ -1,6 +1,7 @@
 //! One end of a connection, plain or TLS, with what was read of it and not looked at yet.
 
 use std::io;
+use std::net::SocketAddr;
 
 use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -55,6 +56,12 @@ impl Wire {
     /// How TLS was begun with a server; `None`: there is none.
     pub fn handshake(&self) -> Option<HandshakeKind> {
         self.socket.handshake()
+    }
+
+    /// Our address, and the relay's.
+    pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        let tcp = self.socket.tcp();
+        (tcp.local_addr().unwrap(), tcp.peer_addr().unwrap())
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {

@@ -1,0 +1,53 @@
+//! What the relay asks of the system for its sockets.
+
+use crate::support::leg::Leg;
+use crate::support::relay::Relay;
+use crate::support::upstream::Upstream;
+use crate::support::within;
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn the_system_watches_over_both_sockets_of_a_link() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).limits("ping_interval = \"7s\"").start();
+    let (client, upstream) = relay.link(&upstream).await;
+    for leg in [&client, &upstream] {
+        let remaining = within("a keepalive timer", keepalive_timer(leg)).await;
+        assert!(remaining <= 7.0, "the first probe is due after an interval, not in {remaining} s");
+    }
+}
+
+/// Waits until a keepalive timer runs on the relay's socket of this leg, and says when it goes off, in seconds. While
+/// something is still to be acknowledged there is another timer, or none.
+#[cfg(target_os = "linux")]
+async fn keepalive_timer(leg: &Leg) -> f64 {
+    /// In `/proc/net/tcp`: the socket's timer is that of keepalive.
+    const KEEPALIVE: &str = "02";
+    /// What it counts time in: `USER_HZ`, on every architecture that the relay is built for.
+    const TICKS: f64 = 100.0;
+    let (ours, relays) = leg.addresses();
+    let ends = format!("{:04X} 0100007F:{:04X} 01", relays.port(), ours.port());
+    loop {
+        let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let row = table.lines().find(|row| row.contains(&ends)).expect("the relay's socket, established");
+        let timer = row.split_whitespace().nth(5).unwrap();
+        if let Some((KEEPALIVE, ticks)) = timer.split_once(':') {
+            return f64::from(u32::from_str_radix(ticks, 16).unwrap()) / TICKS;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_shared_if_and_only_if_the_configuration_says_so() {
+    let upstream = Upstream::start().await;
+    let setup = |reuse: bool| Relay::to(&upstream).server(&format!("reuse_port = {reuse}"));
+    for (shares, joins, is_shared) in [(true, true, true), (true, false, false), (false, true, false)] {
+        let first = setup(shares).start();
+        let second = setup(joins).env("RELAY_SERVER__LISTEN", &format!("[\"{}\"]", first.address())).try_start();
+        match second {
+            Ok(second) => assert!(is_shared && second.address() == first.address()),
+            Err(error) => assert!(!is_shared && error.contains("cannot listen on"), "{error}"),
+        }
+    }
+}
