@@ -1,5 +1,7 @@
 //! The only file that knows every other: builds a relay from its configuration, binds, and starts its threads.
 
+mod operations;
+
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,12 +11,13 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::control::config::Config;
-use crate::edge::admin::{self, Admin, UpstreamStatus};
+use crate::control::config::{Config, Secret};
+use crate::edge::admin;
 use crate::edge::bind::{self, Sharing};
 use crate::edge::upstream::shared::Shared;
 use crate::edge::{Edge, listener};
 use crate::worker::{Worker, hand_over};
+use operations::Operated;
 
 /// A relay that runs. Dropped, it stops: its listeners and links are closed.
 #[derive(Debug)]
@@ -45,15 +48,12 @@ impl Relay {
                 Worker::start(number, move || Edge::new(&config, &shared, number).map_err(anyhow::Error::from))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let operators = Admin {
-            token: config.admin.token.clone(),
-            status: move || shared.iter().map(|upstream| upstream.status()).collect(),
-        };
+        let token = config.admin.token.clone();
         let (stop, stopped) = oneshot::channel();
         let acceptor = std::thread::Builder::new().name("acceptor".to_owned());
         let runtime = || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let acceptor = acceptor.spawn(move || match runtime() {
-            Ok(runtime) => accept(&runtime, listeners, (admin, operators), workers, stopped),
+            Ok(runtime) => accept(&runtime, listeners, (admin, token, shared), workers, stopped),
             Err(error) => tracing::error!(%error, "the listeners have no runtime"),
         })?;
         Ok(Self { addresses, admin_address, stop: Some(stop), acceptor: Some(acceptor) })
@@ -78,14 +78,16 @@ fn listen(address: SocketAddr, sharing: Sharing) -> anyhow::Result<TcpListener> 
 fn accept(
     runtime: &LocalRuntime,
     listeners: Vec<TcpListener>,
-    (admin, operators): (TcpListener, Admin<impl Fn() -> Vec<UpstreamStatus> + 'static>),
+    (admin, token, upstreams): (TcpListener, Option<Secret>, Vec<Arc<Shared>>),
     workers: Vec<Worker>,
     stopped: oneshot::Receiver<()>,
 ) {
     let workers = Rc::new(workers);
     let serving = async {
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(admin::serve(tokio::net::TcpListener::from_std(admin)?, operators));
+        let admin = Rc::new(tokio::net::TcpListener::from_std(admin)?);
+        let operated = Operated { upstreams, workers: workers.clone() };
+        tasks.spawn_local(admin::serve(admin, token, operated));
         for listener in listeners {
             let (listener, workers) = (tokio::net::TcpListener::from_std(listener)?, workers.clone());
             tasks.spawn_local(listener::accept(listener, move |stream, client| hand_over(&workers, stream, client)));

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -35,7 +36,7 @@ pub async fn accept(listener: TcpListener, hand_over: impl Fn(TcpStream, Client)
 
 /// A listener that goes on, whatever happens. It says once when it can accept nobody, and once when it can again.
 pub(super) struct Door {
-    listener: TcpListener,
+    listener: Rc<TcpListener>,
     trouble: Option<Trouble>,
 }
 
@@ -48,8 +49,8 @@ struct Trouble {
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, trouble: None }
+    pub(super) fn new(listener: impl Into<Rc<TcpListener>>) -> Self {
+        Self { listener: listener.into(), trouble: None }
     }
 
     /// The next connection.

@@ -94,18 +94,26 @@ async fn a_listener_that_everybody_reaches_answers_to_every_name() {
 async fn what_is_not_there_is_not_found() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).start();
-    for path in ["/", "/v1/realtime", "/readyz/", "/upstreams/", "/Upstreams"] {
+    for path in ["/", "/v1/realtime", "/readyz/", "/upstreams/", "/Upstreams", "/links/", "/links/1/2"] {
         operator(&relay, path).ask().await.expect(404, "not_found", "invalid_request_error");
     }
 }
 
 #[tokio::test]
-async fn what_can_only_be_read_takes_no_other_method() {
+async fn what_takes_one_method_takes_no_other() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).start();
-    for method in ["POST", "DELETE", "OPTIONS"] {
-        let answer = operator(&relay, "/upstreams").method(method).ask().await;
-        answer.expect(405, "method_not_allowed", "invalid_request_error").expect_header("allow", "GET, HEAD");
+    for (path, allowed, others) in [
+        ("/upstreams", "GET, HEAD", ["POST", "DELETE", "OPTIONS"]),
+        ("/links", "GET, HEAD", ["POST", "DELETE", "PUT"]),
+        ("/links/67e55044-10b1-426f-9247-bb680e5fe0c8", "DELETE", ["GET", "PUT", "POST"]),
+    ] {
+        for method in others {
+            let answer = operator(&relay, path).method(method).ask().await;
+            assert_eq!((answer.status, answer.head.header("allow")), (405, Some(allowed)), "{method} {path}");
+        }
+        let answer = operator(&relay, path).method("OPTIONS").ask().await;
+        answer.expect(405, "method_not_allowed", "invalid_request_error");
     }
     let answer = operator(&relay, "/readyz").method("POST").ask().await;
     assert_eq!(answer.status, 405);

@@ -7,6 +7,7 @@ mod admin;
 mod admission;
 mod endings;
 mod forwarding;
+mod links;
 mod routes;
 mod sockets;
 mod upstream;

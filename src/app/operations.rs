@@ -1,0 +1,90 @@
+//! What operators have done: the workers are mailed, and their answers awaited, but not for ever.
+//!
+//! It refuses to know how an operator asks.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::edge::admin::{LinkStatus, Operations, Unanswered, UpstreamStatus};
+use crate::edge::links::Which;
+use crate::edge::upstream::shared::Shared;
+use crate::relay::ending::Decision;
+use crate::worker::{Mail, Worker};
+
+/// A worker comes to its mail between two polls of its links, so this is a worker in trouble.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The process, as its operators see it.
+pub(super) struct Operated {
+    /// In the order of the configuration.
+    pub(super) upstreams: Vec<Arc<Shared>>,
+    /// All of them.
+    pub(super) workers: Rc<Vec<Worker>>,
+}
+
+impl Operations for Operated {
+    fn upstreams(&self) -> Vec<UpstreamStatus> {
+        self.upstreams.iter().map(|upstream| upstream.status()).collect()
+    }
+
+    async fn links(&self) -> Result<Vec<LinkStatus>, Unanswered> {
+        Ok(answers(&self.workers, Mail::Snapshot).await?.into_iter().flatten().collect())
+    }
+
+    async fn end_link(&self, id: Uuid) -> Result<bool, Unanswered> {
+        let (which, decision) = (Which::Link(id), Decision::EndedByOperator);
+        let mail = |ended| Mail::End { which: which.clone(), decision, ended };
+        // A worker that does not answer may be the one that has it.
+        Ok(answers(&self.workers, mail).await?.into_iter().sum::<usize>() > 0)
+    }
+}
+
+/// What every worker answers, in time.
+async fn answers<T>(workers: &[Worker], mail: impl Fn(oneshot::Sender<T>) -> Mail) -> Result<Vec<T>, Unanswered> {
+    let ask = |worker: &Worker| {
+        let (tell, told) = oneshot::channel();
+        worker.mail(mail(tell));
+        told
+    };
+    gather(workers.iter().map(ask).collect()).await
+}
+
+async fn gather<T>(answers: Vec<oneshot::Receiver<T>>) -> Result<Vec<T>, Unanswered> {
+    let gathering = async {
+        let mut gathered = Vec::with_capacity(answers.len());
+        for answer in answers {
+            gathered.push(answer.await.map_err(|_| Unanswered)?);
+        }
+        Ok(gathered)
+    };
+    timeout(ANSWER_TIMEOUT, gathering).await.unwrap_or(Err(Unanswered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_does_not_answer_is_not_waited_for_and_not_left_out() {
+        let ((tell, told), (_silent, never)) = (oneshot::channel(), oneshot::channel());
+        tell.send(1).unwrap();
+        assert_eq!(gather(vec![told, never]).await, Err(Unanswered));
+    }
+
+    #[tokio::test]
+    async fn all_answers_are_gathered_whoever_is_first() {
+        let ((tell_first, first), (tell_second, second)) = (oneshot::channel(), oneshot::channel());
+        tell_second.send(2).unwrap();
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                tokio::task::spawn_local(async move { tell_first.send(1) });
+                assert_eq!(gather(vec![first, second]).await, Ok(vec![1, 2]));
+            })
+            .await;
+    }
+}

@@ -1,0 +1,175 @@
+//! The desk: where an operator's request is read, and answered.
+//!
+//! It refuses to know how anything is found out or done, and to wait for it for ever: that is up to [`Operations`].
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::http::request;
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::guard::Guard;
+use super::{LinkStatus, READING, UpstreamStatus, probe};
+use crate::edge::refusal::{REQUEST_ID, Refusal, request_id};
+
+/// What the desk has done elsewhere. Nothing of it takes longer than an operator waits: a few seconds.
+pub trait Operations: 'static {
+    /// How the upstreams do at this moment.
+    fn upstreams(&self) -> Vec<UpstreamStatus>;
+
+    /// How the links do, all of them or none.
+    fn links(&self) -> impl Future<Output = Result<Vec<LinkStatus>, Unanswered>>;
+
+    /// Ends this link. False: there is none.
+    fn end_link(&self, id: Uuid) -> impl Future<Output = Result<bool, Unanswered>>;
+}
+
+/// A worker did not answer in time. What the others said would be half the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a worker did not answer in time; ask again")]
+pub struct Unanswered;
+
+/// Where operators are answered.
+pub(super) struct Desk<O> {
+    guard: Guard,
+    operations: O,
+}
+
+/// What came of a request.
+enum Done {
+    /// This was asked for, as JSON.
+    Told(Vec<u8>),
+    /// It is under way.
+    Begun,
+}
+
+impl<O: Operations> Desk<O> {
+    pub(super) fn new(guard: Guard, operations: O) -> Self {
+        Self { guard, operations }
+    }
+
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
+        if let Some(response) = probe(&request) {
+            return response;
+        }
+        let (head, _) = request.into_parts();
+        let request_id = request_id(head.headers.get(REQUEST_ID));
+        match self.attend(&head).await {
+            Ok(done) => done.response(request_id),
+            Err(refusal) => refusal.response(&request_id),
+        }
+    }
+
+    /// The guard comes first: a stranger does not even learn what there is.
+    async fn attend(&self, head: &request::Parts) -> Result<Done, Refusal> {
+        self.guard.check(head)?;
+        match head.uri.path() {
+            "/upstreams" => {
+                only_read(head)?;
+                tell(&self.operations.upstreams())
+            }
+            "/links" => {
+                only_read(head)?;
+                tell(&self.operations.links().await.map_err(unanswered)?)
+            }
+            path => match path.strip_prefix("/links/").and_then(|id| Uuid::try_parse(id).ok()) {
+                Some(id) => self.end_link(head, id).await,
+                None => Err(not_found("there is nothing here; try /upstreams or /links")),
+            },
+        }
+    }
+
+    async fn end_link(&self, head: &request::Parts, id: Uuid) -> Result<Done, Refusal> {
+        only(head, &[Method::DELETE], HeaderValue::from_static("DELETE"))?;
+        if self.operations.end_link(id).await.map_err(unanswered)? {
+            Ok(Done::Begun)
+        } else {
+            Err(not_found("no link of this id runs here"))
+        }
+    }
+}
+
+impl Done {
+    fn response(self, request_id: HeaderValue) -> Response<Full<Bytes>> {
+        let mut response = match self {
+            Self::Told(json) => {
+                let mut response = Response::new(Full::from(json));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response
+            }
+            Self::Begun => {
+                let mut response = Response::new(Full::default());
+                *response.status_mut() = StatusCode::ACCEPTED;
+                response
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(REQUEST_ID, request_id);
+        response
+    }
+}
+
+fn tell(what: &impl Serialize) -> Result<Done, Refusal> {
+    let told = serde_json::to_vec(what);
+    told.map(Done::Told).map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "untold", error.to_string()))
+}
+
+fn only_read(head: &request::Parts) -> Result<(), Refusal> {
+    only(head, &[Method::GET, Method::HEAD], READING)
+}
+
+/// Only these methods; `allow` names them.
+fn only(head: &request::Parts, methods: &[Method], allow: HeaderValue) -> Result<(), Refusal> {
+    if methods.contains(&head.method) {
+        return Ok(());
+    }
+    let message = format!("this takes {} alone", methods.iter().map(Method::as_str).collect::<Vec<_>>().join(" and "));
+    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+    Err(refusal.with_header(ALLOW, allow))
+}
+
+fn not_found(message: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", message)
+}
+
+fn unanswered(unanswered: Unanswered) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unanswered", unanswered.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HOST;
+
+    use super::*;
+
+    /// A process whose workers are all too busy.
+    struct Stuck;
+
+    impl Operations for Stuck {
+        fn upstreams(&self) -> Vec<UpstreamStatus> {
+            Vec::new()
+        }
+
+        async fn links(&self) -> Result<Vec<LinkStatus>, Unanswered> {
+            Err(Unanswered)
+        }
+
+        async fn end_link(&self, _: Uuid) -> Result<bool, Unanswered> {
+            Err(Unanswered)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_worker_does_not_answer_is_not_told_by_half() {
+        let desk = Desk::new(Guard::new(None, true), Stuck);
+        for (method, path) in [("GET", "/links"), ("DELETE", "/links/67e55044-10b1-426f-9247-bb680e5fe0c8")] {
+            let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(()).unwrap();
+            assert_eq!(desk.answer(request).await.status(), 503, "{method}");
+        }
+    }
+}
