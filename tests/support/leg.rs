@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::frame::{Frame, TEXT, decode};
+use super::frame::{Frame, PING, TEXT, decode};
 use super::head::Head;
 use super::wire::Wire;
 use super::within;
@@ -120,6 +120,19 @@ impl Leg {
         assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some(error_type), Some(code)), "{text}");
         assert!(error["param"].is_null() && error["event_id"].is_null(), "{text}");
         assert!(error["message"].as_str().unwrap().contains("(request id: req_"), "{text}");
+    }
+
+    /// Answers pings until a close frame with this code comes; tells how many there were.
+    pub async fn answer_pings_until_close(&mut self, code: u16) -> usize {
+        for pings in 0.. {
+            let next = self.next().await;
+            if next.opcode != PING {
+                assert_eq!(next.closing().map(|(code, _)| code), Some(code), "the {:?} is sent {next}", self.role);
+                return pings;
+            }
+            self.send(&[Frame::pong(&next.payload)]).await;
+        }
+        unreachable!("a range without end")
     }
 
     /// These bytes and no others come next.
