@@ -27,7 +27,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::control::config::{Auth, Config, Origins};
+use crate::control::config::{self, Auth, Config, Origins};
 use crate::control::keys::Keys;
 use crate::control::link_info::LinkInfo;
 use crate::relay::ending::Decision;
@@ -52,7 +52,8 @@ pub struct Edge {
     upstreams: Vec<Rc<Upstream>>,
     tls: Option<Acceptor>,
     liveness: Liveness,
-    limits: crate::control::config::Limits,
+    limits: config::Limits,
+    link_limits: Rc<link::Limits>,
     links: Rc<Table<Uuid, LinkInfo>>,
     /// Since this was decided, a link ends as soon as it begins.
     over: Cell<Option<Decision>>,
@@ -75,6 +76,7 @@ impl Edge {
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
             liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
+            link_limits: Rc::new(link_limits(&config.limits)),
             links: Rc::default(),
             over: Cell::new(None),
         })
@@ -91,17 +93,18 @@ impl Edge {
     fn deadlines(&self) -> Deadlines {
         Deadlines { dial: self.limits.dial_timeout, all: self.limits.admission_timeout }
     }
+}
 
-    fn link_limits(&self) -> link::Limits {
-        link::Limits {
-            max_message_bytes: self.limits.max_message_bytes,
-            write_timeout: self.limits.write_timeout,
-            close_timeout: self.limits.close_timeout,
-            settle_timeout: self.limits.settle_timeout,
-            ping_interval: self.limits.ping_interval,
-            idle_timeout: self.limits.idle_timeout,
-            max_link: self.limits.max_link,
-        }
+/// The bounds of this worker's links.
+fn link_limits(limits: &config::Limits) -> link::Limits {
+    link::Limits {
+        max_message_bytes: limits.max_message_bytes,
+        write_timeout: limits.write_timeout,
+        close_timeout: limits.close_timeout,
+        settle_timeout: limits.settle_timeout,
+        ping_interval: limits.ping_interval,
+        idle_timeout: limits.idle_timeout,
+        max_link: limits.max_link,
     }
 }
 

@@ -78,7 +78,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         let info = info.clone();
         move |event| record::event(&info, event)
     });
-    let mut link = Link::new(client, upstream, tap, edge.link_limits(), &info.traffic);
+    let mut link = Link::new(client, upstream, tap, edge.link_limits.clone(), &info.traffic);
     record::opened(&info);
     let registered = edge.register(&info);
     tokio::task::spawn_local(async move {

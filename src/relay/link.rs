@@ -36,7 +36,7 @@ pub struct Link<C, U, T> {
     /// Watches `down`.
     pub(super) tap: T,
     watch: Watch,
-    pub(super) limits: Limits,
+    pub(super) limits: Rc<Limits>,
 }
 
 /// One leg as the edge hands it over.
@@ -48,7 +48,7 @@ pub struct Leg<S> {
     pub early: Bytes,
 }
 
-/// The bounds of a link.
+/// The bounds of links. Shared by all of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The largest message, inclusive, in bytes of payload.
@@ -91,7 +91,7 @@ pub struct LinkReport {
 
 impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
     /// Joins two legs. `tap` watches what the upstream says; `traffic` counts. Needs a runtime with timers.
-    pub fn new(client: Leg<C>, upstream: Leg<U>, tap: T, limits: Limits, traffic: &Traffic) -> Self {
+    pub fn new(client: Leg<C>, upstream: Leg<U>, tap: T, limits: Rc<Limits>, traffic: &Traffic) -> Self {
         let scan = |sender| Scan::new(sender, limits.max_message_bytes);
         Self {
             up: Pump::new(scan(Peer::Client), client.early, traffic.up.clone()),
@@ -99,7 +99,7 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
             client: client.stream,
             upstream: upstream.stream,
             tap,
-            watch: Watch::new(limits),
+            watch: Watch::new(limits.clone()),
             limits,
         }
     }

@@ -42,7 +42,7 @@ impl Parting {
         U: Stream,
         T: Tap,
     {
-        let limits = link.limits;
+        let limits = &link.limits;
         let settle =
             ending.settles().then(|| Settle::begin(link.tap.under_way(), link.client_spoke(), limits.settle_timeout));
         let settle = settle.flatten();

@@ -41,7 +41,7 @@ pub struct Pump {
     stopped_at: Boundary,
     withheld: Withheld,
     /// Bytes that were read behind the HTTP head, before there was a pump.
-    early: Bytes,
+    early: Option<Box<Bytes>>,
     pending: Pending,
     flow: Rc<Flow>,
     signs: Signs,
@@ -50,7 +50,7 @@ pub struct Pump {
     /// The payload of the relay's own ping to the source, whose pong does not go on.
     own_ping: Option<PingPayload>,
     /// The close frame that the source sent.
-    close: Vec<u8>,
+    close: Box<[u8]>,
 }
 
 /// What becomes of the bytes that the source sends.
@@ -74,13 +74,13 @@ impl Pump {
             mode: Mode::Pass,
             stopped_at: Boundary::Message,
             withheld: Withheld::default(),
-            early,
+            early: (!early.is_empty()).then(|| Box::new(early)),
             pending: Pending::default(),
             flow,
             signs: Signs::default(),
             unanswered: false,
             own_ping: None,
-            close: Vec::new(),
+            close: Box::default(),
         }
     }
 
@@ -194,7 +194,7 @@ impl Pump {
     pub fn take_close(&mut self) -> Vec<u8> {
         self.flow.frames.set(self.flow.frames.get() + 1);
         self.flow.bytes.set(self.flow.bytes.get() + self.close.len() as u64);
-        std::mem::take(&mut self.close)
+        std::mem::take(&mut self.close).into_vec()
     }
 
     /// What has come from the source since this was last asked.
@@ -240,8 +240,7 @@ impl Pump {
         from: &mut R,
         take: impl FnOnce(&mut Self, &mut Context<'_>, &[u8]) -> Option<Stop>,
     ) -> Poll<Option<Stop>> {
-        if !self.early.is_empty() {
-            let early = std::mem::take(&mut self.early);
+        if let Some(early) = self.early.take() {
             return Poll::Ready(take(self, cx, &early));
         }
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
@@ -296,7 +295,7 @@ impl Pump {
                     tap.see(&piece);
                 }
                 Ok((length, Step::Control(control))) if control.opcode == OpCode::Close => {
-                    self.close = bytes[at..at + length].to_vec();
+                    self.close = bytes[at..at + length].into();
                     walked.stop = Some(Stop::Close(control.close_code()));
                 }
                 Ok((length, Step::Control(control))) => {

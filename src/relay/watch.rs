@@ -4,6 +4,7 @@
 //! further away, but for the rare pong. It refuses to know what is done when one has come.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const RETRY: u32 = 8;
 /// The deadlines of a link that runs.
 #[derive(Debug)]
 pub(super) struct Watch {
-    limits: Limits,
+    limits: Rc<Limits>,
     opened: Instant,
     client: Heard,
     upstream: Heard,
@@ -58,7 +59,7 @@ pub(super) enum Due {
 
 impl Watch {
     /// Begins to watch a link that begins now. Needs a runtime with timers.
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Rc<Limits>) -> Self {
         let now = Instant::now();
         let heard = || Heard { life: now, data: None, no_ping_before: now, pinged: None };
         let timer = Box::pin(sleep_until(now));
@@ -122,7 +123,7 @@ impl Watch {
 
     /// What comes first, and when.
     fn next(&mut self, up: &Pump, down: &Pump) -> (Instant, Due) {
-        let Limits { write_timeout, ping_interval, idle_timeout, max_link, .. } = self.limits;
+        let Limits { write_timeout, ping_interval, idle_timeout, max_link, .. } = *self.limits;
         let decided = |decision| Due::End(Ending::Decided(decision));
         let stalled = |pump: &Pump, peer| {
             pump.stalled_since().map(|since| (since + write_timeout, Due::End(Ending::Stalled(peer))))

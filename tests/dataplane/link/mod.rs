@@ -44,7 +44,7 @@ async fn link_with_tap(limits: Limits, tap: impl Tap, script: impl AsyncFnOnce(E
     let (client, client_leg) = tokio::io::duplex(1 << 20);
     let (upstream, upstream_leg) = tokio::io::duplex(1 << 20);
     let leg = |stream| Leg { stream, early: Bytes::new() };
-    let mut link = Link::new(leg(client_leg), leg(upstream_leg), tap, limits, &Traffic::default());
+    let mut link = Link::new(leg(client_leg), leg(upstream_leg), tap, Rc::new(limits), &Traffic::default());
     let table = Rc::<Table<u8, ()>>::default();
     let registered = table.register(0, Rc::new(()));
     let ends = (End::new(Peer::Client, client), End::new(Peer::Upstream, upstream));
