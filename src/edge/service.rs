@@ -145,7 +145,7 @@ async fn open(
     client: Client,
     edge: &Edge,
 ) -> Result<Begun, Refusal> {
-    let admitted = admit(edge, head, request_id)?;
+    let admitted = admit(edge, head, client, request_id)?;
     let max_message_bytes = edge.limits.max_message_bytes;
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
     Ok(Begun { admitted, opened, client })

@@ -51,6 +51,7 @@ pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
 /// Begins the link. `slot` counts it on its worker until it ends.
 pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
     let Begun { admitted, opened, client: Client { address } } = begun;
+    let places = admitted.places;
     let Opened { upstream, model_sent, leg, place } = opened;
     let model_asked = match admitted.wanted.route {
         Route::Model(asked) => asked,
@@ -82,6 +83,6 @@ pub fn start(begun: Begun, client: Leg<Conn>, limits: Limits, slot: Slot) {
     tokio::task::spawn_local(async move {
         let report = link.run(&info.request_id).await;
         record::ended(&info, &report);
-        drop((slot, place));
+        drop((slot, places, place));
     });
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod credential;
 mod handshake;
+mod limits;
 mod negotiation;
 mod order;
 mod origin;
