@@ -1,7 +1,7 @@
 //! Admission: may this request have a link, and to which upstream?
 //!
-//! Checked in the order of the list in [`admit`], cheapest first. It refuses to dial, to wait, and to know how an
-//! upstream wants to be asked; nothing of a client that is refused reaches one.
+//! Checked in the order of the lists in [`upgrade`] and [`admit`], cheapest first. It refuses to dial, to wait, and to
+//! know how an upstream wants to be asked; nothing of a client that is refused reaches one.
 
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -21,6 +21,15 @@ use query::{Query, Route};
 /// Where clients find the relay. The last two are Azure's.
 const PATHS: [&str; 3] = ["/v1/realtime", "/openai/v1/realtime", "/openai/realtime"];
 
+/// An upgrade to WebSocket that can be answered.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// What our 101 says in `Sec-WebSocket-Accept`.
+    pub accept: HeaderValue,
+    /// Whether the client offered the subprotocol `realtime`.
+    pub offers_realtime: bool,
+}
+
 /// A request that may have its link, once an upstream stands.
 #[derive(Debug)]
 pub struct Admitted {
@@ -30,27 +39,31 @@ pub struct Admitted {
     pub wanted: Wanted,
     /// Who can give it: at least one.
     pub candidates: Vec<Candidate>,
-    /// What our 101 says in `Sec-WebSocket-Accept`.
-    pub accept: HeaderValue,
-    /// Whether the client offered the subprotocol `realtime`.
-    pub offers_realtime: bool,
     /// Held until the link is gone.
     pub places: Places,
 }
 
-/// Judges a request.
-pub fn admit(
-    edge: &Edge,
-    head: &request::Parts,
-    client: Client,
-    request_id: &HeaderValue,
-) -> Result<Admitted, Refusal> {
+/// Whether a request asks for an upgrade, from where it may. One that does not is refused in HTTP in any case: what
+/// speaks no WebSocket reads no frame, and to a page of another origin nothing is told.
+pub fn upgrade(edge: &Edge, head: &request::Parts) -> Result<Upgrade, Refusal> {
     if !PATHS.contains(&head.uri.path()) {
         let message = format!("there is nothing here; clients connect to {}", PATHS[0]);
         return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", message));
     }
     let accept = handshake::check_upgrade(head)?;
     check_origin(edge, head)?;
+    let offers_realtime = credential::subprotocols(&head.headers).any(|item| item == "realtime");
+    Ok(Upgrade { accept, offers_realtime })
+}
+
+/// Judges a request for an upgrade.
+pub fn admit(
+    edge: &Edge,
+    head: &request::Parts,
+    client: Client,
+    request_id: &HeaderValue,
+) -> Result<Admitted, Refusal> {
+    // How the process is comes first; then who asks, for what, and whether there is room.
     let query = Query::decode(head.uri.query().unwrap_or_default());
     let credential = Credential::of(&head.headers, &query);
     let holder = check_key(edge, client, credential)?;
@@ -58,8 +71,7 @@ pub fn admit(
     let candidates = candidates(edge, holder.key, &route, &head.headers)?;
     let places = edge.gate.enter(holder.key)?;
     let wanted = Wanted { request_id: request_id.clone(), route, query: rest, passed_key: holder.passed };
-    let offers_realtime = credential::subprotocols(&head.headers).any(|item| item == "realtime");
-    Ok(Admitted { key_name: holder.name, wanted, candidates, accept, offers_realtime, places })
+    Ok(Admitted { key_name: holder.name, wanted, candidates, places })
 }
 
 fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod admit;
 pub mod bind;
+pub mod browser;
 pub mod credential;
 pub mod failures;
 pub mod gate;
@@ -27,7 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::control::config::{Auth, Config, Origins};
+use crate::control::config::{Auth, Config, Origins, RefuseWith};
 use crate::control::keys::Keys;
 use crate::relay::link;
 
@@ -45,6 +46,7 @@ use upstream::shared::Shared;
 pub struct Edge {
     auth: Auth,
     origins: Origins,
+    refuse_browsers_with: RefuseWith,
     keys: Keys,
     gate: Gate,
     upstreams: Vec<Rc<Upstream>>,
@@ -71,6 +73,7 @@ impl Edge {
         Ok(Self {
             auth: config.server.auth,
             origins: config.server.allowed_origins.clone(),
+            refuse_browsers_with: config.server.refuse_browsers_with,
             keys: Keys::new(&config.keys),
             gate: Gate::new(config, counts),
             upstreams,

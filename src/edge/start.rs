@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::{Response, StatusCode};
 
-use super::admit::Admitted;
+use super::admit::{Admitted, Upgrade};
 use super::handshake::WEBSOCKET;
 use super::query::Route;
 use super::refusal::REQUEST_ID;
@@ -33,16 +33,16 @@ pub struct Begun {
     pub client: Client,
 }
 
-/// The answer to an admitted client.
-pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
+/// The answer to a client whose upgrade is taken.
+pub fn switching(upgrade: Upgrade, request_id: &HeaderValue) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(UPGRADE, WEBSOCKET);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, admitted.accept.clone());
-    headers.insert(REQUEST_ID, admitted.wanted.request_id.clone());
-    if admitted.offers_realtime {
+    headers.insert(SEC_WEBSOCKET_ACCEPT, upgrade.accept);
+    headers.insert(REQUEST_ID, request_id.clone());
+    if upgrade.offers_realtime {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("realtime"));
     }
     response
