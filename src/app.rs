@@ -42,10 +42,11 @@ impl Relay {
         let admin = listen(config.admin.listen, Sharing::Alone)?;
         let admin_address = admin.local_addr()?;
         let shared: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
+        let counts = Arc::default();
         let workers = (0..config.server.workers.get())
             .map(|number| {
-                let (config, shared) = (config.clone(), shared.clone());
-                Worker::start(number, move || Edge::new(&config, &shared, number).map_err(anyhow::Error::from))
+                let (config, counts, shared) = (config.clone(), Arc::clone(&counts), shared.clone());
+                Worker::start(number, move || Edge::new(&config, &counts, &shared, number).map_err(anyhow::Error::from))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let token = config.admin.token.clone();

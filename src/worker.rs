@@ -156,7 +156,7 @@ mod tests {
             let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
             let config = config::parse(config).map_err(io::Error::other)?;
             let shared = [Arc::new(Shared::new(&config.upstreams[0]))];
-            Edge::new(&config, &shared, number).map_err(io::Error::other)
+            Edge::new(&config, &Arc::default(), &shared, number).map_err(io::Error::other)
         })
         .unwrap()
     }

@@ -6,7 +6,10 @@
 pub mod admin;
 pub mod admit;
 pub mod bind;
+pub mod browser;
 pub mod credential;
+pub mod failures;
+pub mod gate;
 pub mod handshake;
 pub mod links;
 pub mod listener;
@@ -27,7 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::control::config::{self, Auth, Config, Origins};
+use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
 use crate::control::keys::Keys;
 use crate::control::link_info::LinkInfo;
 use crate::relay::ending::Decision;
@@ -36,6 +39,7 @@ use crate::relay::table::Table;
 
 use uuid::Uuid;
 
+use gate::{Counts, Gate};
 use liveness::Liveness;
 use tls::Acceptor;
 use upstream::Upstream;
@@ -43,12 +47,15 @@ use upstream::dial::Deadlines;
 use upstream::pool::{self, Opening};
 use upstream::shared::Shared;
 
-/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in [`Shared`].
+/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in [`Shared`] and
+/// [`Counts`].
 #[derive(Debug)]
 pub struct Edge {
     auth: Auth,
     origins: Origins,
+    refuse_browsers_with: RefuseWith,
     keys: Keys,
+    gate: Gate,
     upstreams: Vec<Rc<Upstream>>,
     tls: Option<Acceptor>,
     liveness: Liveness,
@@ -60,9 +67,15 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The edge that `config` describes, on the worker of this number; `shared` is what all workers know of each
-    /// upstream, in the same order. Fails where the TLS stack refuses a certificate, a key or an authority.
-    pub fn new(config: &Config, shared: &[Arc<Shared>], worker: usize) -> Result<Self, tls::TlsError> {
+    /// The edge that `config` describes, on the worker of this number; `counts` is what all workers count together,
+    /// `shared` what they know of each upstream, in the same order. Fails where the TLS stack refuses a certificate, a key
+    /// or an authority.
+    pub fn new(
+        config: &Config,
+        counts: &Arc<Counts>,
+        shared: &[Arc<Shared>],
+        worker: usize,
+    ) -> Result<Self, tls::TlsError> {
         let upstreams = config.upstreams.iter().zip(shared).map(|(upstream, shared)| {
             let warm = share(upstream.warm, config.server.workers, worker);
             Upstream::new(upstream, shared.clone(), warm).map(Rc::new)
@@ -71,7 +84,9 @@ impl Edge {
         Ok(Self {
             auth: config.server.auth,
             origins: config.server.allowed_origins.clone(),
+            refuse_browsers_with: config.server.refuse_browsers_with,
             keys: Keys::new(&config.keys),
+            gate: Gate::new(config, counts),
             upstreams,
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
             liveness: Liveness::new(&config.limits),
@@ -121,7 +136,8 @@ pub struct Client {
     pub address: SocketAddr,
 }
 
-/// A place on a worker: counted from accept until the link, or the refused connection, is gone.
+/// One of a number of places: on a worker, from accept until the link, or the refused connection, is gone; or at the
+/// gate, from admission on.
 #[derive(Debug)]
 pub struct Slot(Arc<AtomicUsize>);
 
@@ -130,6 +146,13 @@ impl Slot {
     pub fn take(load: &Arc<AtomicUsize>) -> Self {
         load.fetch_add(1, Ordering::Relaxed);
         Self(load.clone())
+    }
+
+    /// Takes a place of `most`; `taken` counts them.
+    pub fn take_of(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let take = |places| (places < most).then(|| places + 1);
+        let found = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        found.is_ok().then(|| Self(taken.clone()))
     }
 }
 

@@ -86,7 +86,8 @@ impl Refusal {
         json!({ "error": error }).to_string().into()
     }
 
-    fn error_type(&self) -> &'static str {
+    /// The `type` of the error object.
+    pub fn error_type(&self) -> &'static str {
         if self.code.starts_with("upstream_") {
             return "upstream_error";
         }

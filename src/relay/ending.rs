@@ -240,17 +240,22 @@ impl EventCode {
         }
     }
 
-    /// The event as text, in the shape of the Realtime API's own `error` event.
+    /// The event as text.
     pub fn event(self, message: &str, request_id: &str) -> String {
-        // Written by hand so that `type` stands first, as in every event of the live service.
-        let error = json!({
-            "type": self.error_type(),
-            "code": self.code(),
-            "message": format!("{message} (request id: {request_id})"),
-            "param": null,
-            "event_id": null,
-        });
-        let event_id = json!(format!("event_{}", request_id.trim_start_matches("req_")));
-        format!(r#"{{"type":"error","event_id":{event_id},"error":{error}}}"#)
+        error_event(self.error_type(), self.code(), message, request_id)
     }
+}
+
+/// An `error` event as text, in the shape of the Realtime API's own.
+pub fn error_event(error_type: &str, code: &str, message: &str, request_id: &str) -> String {
+    // Written by hand so that `type` stands first, as in every event of the live service.
+    let error = json!({
+        "type": error_type,
+        "code": code,
+        "message": format!("{message} (request id: {request_id})"),
+        "param": null,
+        "event_id": null,
+    });
+    let event_id = json!(format!("event_{}", request_id.trim_start_matches("req_")));
+    format!(r#"{{"type":"error","event_id":{event_id},"error":{error}}}"#)
 }

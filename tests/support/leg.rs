@@ -103,11 +103,11 @@ impl Leg {
 
     /// An `error` event about the upstream, of the relay's own, in its exact shape.
     pub async fn expect_event(&mut self, code: &str) {
-        self.expect_event_of("upstream_error", code).await;
+        self.expect_error("upstream_error", code).await;
     }
 
-    /// An `error` event of this type.
-    pub async fn expect_event_of(&mut self, error_type: &str, code: &str) {
+    /// An `error` event of the relay's own, in its exact shape. Its message.
+    pub async fn expect_error(&mut self, error_type: &str, code: &str) -> String {
         let frame = self.next().await;
         assert_eq!((frame.opcode, frame.fin), (TEXT, true), "{frame}");
         let text = String::from_utf8(frame.payload).unwrap();
@@ -119,7 +119,9 @@ impl Leg {
         assert_eq!(keys(error), ["type", "code", "message", "param", "event_id"], "{text}");
         assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some(error_type), Some(code)), "{text}");
         assert!(error["param"].is_null() && error["event_id"].is_null(), "{text}");
-        assert!(error["message"].as_str().unwrap().contains("(request id: req_"), "{text}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("(request id: req_"), "{text}");
+        message.to_owned()
     }
 
     /// Answers pings until a close frame with this code comes; tells how many there were.

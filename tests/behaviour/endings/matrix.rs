@@ -214,7 +214,7 @@ async fn hear(leg: Option<Leg>, told: Told, other: Place) {
         }
         (_, InsideFrame) => assert_eq!(leg.expect_reset().await, b""),
         (Told::Event(error_type, code, close), BetweenMessages) => {
-            leg.expect_event_of(error_type, code).await;
+            leg.expect_error(error_type, code).await;
             leg.expect_close_code(close).await;
         }
         (Told::Event(_, _, close) | Told::Close(close), _) => leg.expect_close_code(close).await,
