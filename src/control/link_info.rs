@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
-use crate::relay::events::{AudioFormats, Event, Usage};
+use crate::relay::events::{Event, SessionSettings, Usage};
 use crate::relay::link::Traffic;
 
 /// The protocol that a link carries.
@@ -54,6 +54,7 @@ pub struct LinkInfo {
 pub struct Heard {
     input_audio_format: RefCell<Cow<'static, str>>,
     output_audio_format: RefCell<Cow<'static, str>>,
+    transcription_model: RefCell<Option<Box<str>>>,
     first_response: Cell<Option<Duration>>,
     used: Cell<Usage>,
     responses: Cell<u64>,
@@ -64,6 +65,7 @@ impl Default for Heard {
         Self {
             input_audio_format: RefCell::new(DEFAULT_AUDIO),
             output_audio_format: RefCell::new(DEFAULT_AUDIO),
+            transcription_model: RefCell::default(),
             first_response: Cell::new(None),
             used: Cell::default(),
             responses: Cell::new(0),
@@ -75,9 +77,10 @@ impl LinkInfo {
     /// Takes in what an event says of the link itself.
     pub fn hear(&self, event: &Event) {
         match event {
-            Event::Session(AudioFormats { input, output }) => {
+            Event::Session(SessionSettings { input, output, transcription }) => {
                 note(&self.heard.input_audio_format, input.as_deref());
                 note(&self.heard.output_audio_format, output.as_deref());
+                *self.heard.transcription_model.borrow_mut() = transcription.as_deref().map(Into::into);
             }
             Event::ResponseCreated { .. } => self.note_response(),
             Event::ResponseDone(done) => {
@@ -85,6 +88,7 @@ impl LinkInfo {
                 self.heard.used.set(self.heard.used.get().plus(done.usage));
                 self.heard.responses.set(self.heard.responses.get() + 1);
             }
+            Event::Transcription(done) => self.heard.used.set(self.heard.used.get().plus(done.usage)),
         }
     }
 
@@ -112,6 +116,11 @@ impl LinkInfo {
     /// What the upstream sends.
     pub fn output_audio_format(&self) -> Cow<'static, str> {
         self.heard.output_audio_format.borrow().clone()
+    }
+
+    /// The model that transcribes what the client says, as the session last told.
+    pub fn transcription_model(&self) -> Option<Box<str>> {
+        self.heard.transcription_model.borrow().clone()
     }
 
     /// How long after its 101 the first response began; `None` while it is still to come.

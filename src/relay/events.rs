@@ -3,14 +3,33 @@
 //! It refuses to know frames, streams and prices: text goes in, an [`Event`] comes out.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
 
-/// The `type`s of interest. Every other event is never looked at again.
+mod session;
+mod usage;
+
+pub use session::SessionSettings;
+pub use usage::{Tokens, Usage};
+
+use usage::RawUsage;
+
+/// The `type`s of interest, and which event each is. Every other event is never looked at again.
+pub type Names = &'static [(&'static str, Name)];
+
+/// Those of every link.
 pub const NAMES: [(&str, Name); 4] = [
     ("response.done", Name::ResponseDone),
     ("response.created", Name::ResponseCreated),
     ("session.created", Name::Session),
     ("session.updated", Name::Session),
+];
+
+/// Those of a link whose transcriptions are metered as well.
+pub const NAMES_WITH_TRANSCRIPTION: [(&str, Name); 5] = [
+    NAMES[0],
+    NAMES[1],
+    NAMES[2],
+    NAMES[3],
+    ("conversation.item.input_audio_transcription.completed", Name::Transcription),
 ];
 
 /// Which event of interest.
@@ -22,10 +41,12 @@ pub enum Name {
     ResponseCreated,
     /// The session's settings, as created or updated.
     Session,
+    /// What the client said was transcribed; carries the usage of the model that did it.
+    Transcription,
 }
 
 /// What an event of interest says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// `response.done`.
     ResponseDone(ResponseDone),
@@ -35,7 +56,9 @@ pub enum Event {
         id: Option<String>,
     },
     /// `session.created`, `session.updated`.
-    Session(AudioFormats),
+    Session(SessionSettings),
+    /// `conversation.item.input_audio_transcription.completed`.
+    Transcription(Transcription),
 }
 
 /// The end of a response, and what it used.
@@ -52,35 +75,15 @@ pub struct ResponseDone {
 /// The status of a `response.done` that could not be read: larger than the tap keeps, or not the JSON it should be.
 pub const UNREADABLE: &str = "unreadable";
 
-/// Tokens of a response. `cached` is part of `input`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// What went in, cached or not.
-    pub input: Tokens,
-    /// The part of `input` that was cached: never more than it, per modality.
-    pub cached: Tokens,
-    /// What came out.
-    pub output: Tokens,
-}
-
-/// Tokens by modality.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// Text, and what a total holds beyond its details.
-    pub text: u64,
-    /// Audio.
-    pub audio: u64,
-    /// Images.
-    pub image: u64,
-}
-
-/// The audio formats that a session event names; `None` where it does not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AudioFormats {
-    /// What the client sends: `pcm16`, `g711_ulaw`, `g711_alaw`, or the upstream's own word.
-    pub input: Option<String>,
-    /// What the upstream sends.
-    pub output: Option<String>,
+/// A transcription, and what it used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transcription {
+    /// The item's id and the index of its content: identifies the record together with the link.
+    pub id: Option<String>,
+    /// In tokens, where that is what is billed; else zero.
+    pub usage: Usage,
+    /// In seconds of audio, where that is what is billed.
+    pub seconds: Option<f64>,
 }
 
 impl ResponseDone {
@@ -90,9 +93,9 @@ impl ResponseDone {
     }
 }
 
-/// The name of interest that this `type` is.
-pub fn name_of(event_type: &str) -> Option<Name> {
-    NAMES.iter().find(|(text, _)| *text == event_type).map(|(_, name)| *name)
+/// Which of `names` this `type` is.
+pub fn name_of(names: Names, event_type: &str) -> Option<Name> {
+    names.iter().find(|(text, _)| *text == event_type).map(|(_, name)| *name)
 }
 
 /// The top-level `type` of an event; `None` where the text is no JSON object or has no such string.
@@ -115,9 +118,10 @@ pub fn read(name: Name, text: &[u8]) -> Option<Event> {
             let event: ResponseEvent = serde_json::from_slice(text).ok()?;
             Some(Event::ResponseCreated { id: event.response.and_then(|response| response.id) })
         }
-        Name::Session => {
-            let event: SessionEvent = serde_json::from_slice(text).ok()?;
-            Some(Event::Session(audio_formats(event.session?)))
+        Name::Session => session::read(text).map(Event::Session),
+        Name::Transcription => {
+            let event: TranscriptionEvent = serde_json::from_slice(text).ok()?;
+            Some(Event::Transcription(transcription(event)))
         }
     }
 }
@@ -134,160 +138,35 @@ struct RawResponse {
     usage: Option<RawUsage>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct RawUsage {
-    input_tokens: Count,
-    output_tokens: Count,
-    input_token_details: Option<RawTokens>,
-    output_token_details: Option<RawTokens>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct RawTokens {
-    text_tokens: Count,
-    audio_tokens: Count,
-    image_tokens: Count,
-    cached_tokens: Count,
-    /// Of the same shape, one level deep.
-    cached_tokens_details: Option<Box<RawTokens>>,
-}
-
 fn response_done(event: ResponseEvent) -> ResponseDone {
     let Some(response) = event.response else { return ResponseDone::unreadable() };
     ResponseDone {
         id: response.id,
         status: response.status.unwrap_or_else(|| "unknown".to_owned()),
-        usage: response.usage.map(usage).unwrap_or_default(),
-    }
-}
-
-fn usage(raw: RawUsage) -> Usage {
-    let input = raw.input_token_details.unwrap_or_default();
-    let output = raw.output_token_details.unwrap_or_default();
-    let cached = *input.cached_tokens_details.unwrap_or_default();
-    let cached = tokens(input.cached_tokens, [cached.text_tokens, cached.audio_tokens, cached.image_tokens]);
-    let input = tokens(raw.input_tokens, [input.text_tokens, input.audio_tokens, input.image_tokens]);
-    Usage {
-        input,
-        cached: cached.at_most(input),
-        output: tokens(raw.output_tokens, [output.text_tokens, output.audio_tokens, output.image_tokens]),
-    }
-}
-
-/// The details, with what the total holds beyond them counted as text.
-fn tokens(total: Count, [text, audio, image]: [Count; 3]) -> Tokens {
-    let beyond = total.0.saturating_sub(text.0.saturating_add(audio.0).saturating_add(image.0));
-    Tokens { text: text.0.saturating_add(beyond), audio: audio.0, image: image.0 }
-}
-
-impl Usage {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            input: self.input.plus(other.input),
-            cached: self.cached.plus(other.cached),
-            output: self.output.plus(other.output),
-        }
-    }
-}
-
-impl Tokens {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            text: self.text.saturating_add(other.text),
-            audio: self.audio.saturating_add(other.audio),
-            image: self.image.saturating_add(other.image),
-        }
-    }
-
-    fn at_most(self, bound: Self) -> Self {
-        Self { text: self.text.min(bound.text), audio: self.audio.min(bound.audio), image: self.image.min(bound.image) }
-    }
-}
-
-/// A count that may be missing, null, or (some upstreams) written as a float. Below zero is zero.
-#[derive(Default, Clone, Copy)]
-struct Count(u64);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CountVisitor)
-    }
-}
-
-struct CountVisitor;
-
-impl Visitor<'_> for CountVisitor {
-    type Value = Count;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a count of tokens")
-    }
-
-    fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
-        Ok(Count(count))
-    }
-
-    fn visit_i64<E>(self, count: i64) -> Result<Count, E> {
-        Ok(Count(u64::try_from(count).unwrap_or(0)))
-    }
-
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturating is what is meant
-    fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
-        Ok(Count(count as u64))
-    }
-
-    fn visit_unit<E>(self) -> Result<Count, E> {
-        Ok(Count(0))
+        usage: response.usage.map(RawUsage::read).unwrap_or_default(),
     }
 }
 
 #[derive(Deserialize)]
-struct SessionEvent {
-    session: Option<RawSession>,
-}
-
-/// Both shapes: the current one nests the formats in `audio`, the older one names them flat.
-#[derive(Deserialize)]
-struct RawSession {
-    audio: Option<RawAudio>,
-    input_audio_format: Option<String>,
-    output_audio_format: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawAudio {
-    input: Option<RawAudioSide>,
-    output: Option<RawAudioSide>,
-}
-
-#[derive(Deserialize)]
-struct RawAudioSide {
-    format: Option<RawFormat>,
+struct TranscriptionEvent {
+    item_id: Option<String>,
+    #[serde(default)]
+    content_index: u64,
+    usage: Option<TranscriptionUsage>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum RawFormat {
-    Object { r#type: String },
-    Name(String),
+enum TranscriptionUsage {
+    Duration { seconds: f64 },
+    Tokens(RawUsage),
 }
 
-fn audio_formats(session: RawSession) -> AudioFormats {
-    let (input, output) = session.audio.map_or((None, None), |audio| (audio.input, audio.output));
-    let name = |side: Option<RawAudioSide>, flat| side.and_then(|side| side.format).map(format_name).or(flat);
-    AudioFormats { input: name(input, session.input_audio_format), output: name(output, session.output_audio_format) }
-}
-
-fn format_name(format: RawFormat) -> String {
-    let (RawFormat::Object { r#type: name } | RawFormat::Name(name)) = format;
-    match name.as_str() {
-        "audio/pcm" => "pcm16".to_owned(),
-        "audio/pcmu" => "g711_ulaw".to_owned(),
-        "audio/pcma" => "g711_alaw".to_owned(),
-        _ => name,
-    }
+fn transcription(event: TranscriptionEvent) -> Transcription {
+    let (usage, seconds) = match event.usage {
+        None => (Usage::default(), None),
+        Some(TranscriptionUsage::Duration { seconds }) => (Usage::default(), Some(seconds)),
+        Some(TranscriptionUsage::Tokens(usage)) => (usage.read(), None),
+    };
+    Transcription { id: event.item_id.map(|item| format!("{item}:{}", event.content_index)), usage, seconds }
 }

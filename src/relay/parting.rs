@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Peer;
-use super::ending::{Ending, Farewell};
+use super::ending::{Decision, Ending, Farewell};
 use super::inject;
 use super::link::Link;
 use super::pump::Boundary;
@@ -43,6 +43,10 @@ impl Parting {
         T: Tap,
     {
         let limits = &link.limits;
+        if matches!(ending, Ending::Decided(Decision::LedgerUnavailable)) {
+            // Nobody has recorded it, so nobody shall have it; in its place stands why.
+            link.down.drop_held();
+        }
         let settle =
             ending.settles().then(|| Settle::begin(link.tap.under_way(), link.client_spoke(), limits.settle_timeout));
         let settle = settle.flatten();
@@ -104,6 +108,8 @@ impl Parting {
 
     fn step<C: Stream, U: Stream, T: Tap>(&mut self, cx: &mut Context<'_>, link: &mut Link<C, U, T>) {
         let Link { client, upstream, up, down, tap, .. } = link;
+        // What is held may go on as soon as the tap is ready, also when nothing more is read.
+        let _ = down.poll_tap(cx, tap);
         pass(cx, up, (client, &mut self.client), (upstream, &mut self.upstream), &mut NoTap);
         pass(cx, down, (upstream, &mut self.upstream), (client, &mut self.client), tap);
         self.client.hear(cx, client, up, &mut NoTap);

@@ -40,12 +40,15 @@ impl Withheld {
     }
 }
 
-/// Bytes that the sink has not taken yet. Empty almost always; owns no memory when it is.
+/// Bytes that the sink has not taken yet, and behind them those that may not go on yet. Empty almost always; owns no
+/// memory when it is.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     bytes: Vec<u8>,
     taken: usize,
-    /// When bytes were first put, or the sink last took some.
+    /// So many bytes at the end may not go on yet.
+    held: usize,
+    /// When bytes that may go on were first put, or the sink last took some.
     since: Option<Instant>,
     /// The sink has taken bytes since it was last flushed.
     unflushed: bool,
@@ -56,11 +59,32 @@ impl Pending {
         self.since
     }
 
+    /// Puts bytes behind all others. Behind held ones they are held as well.
     pub(super) fn put(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
+        if self.held > 0 {
+            self.put_held(bytes);
+        } else if !bytes.is_empty() {
             self.bytes.extend_from_slice(bytes);
             self.since.get_or_insert_with(Instant::now);
         }
+    }
+
+    /// Puts bytes that may not go on before they are released.
+    pub(super) fn put_held(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.held += bytes.len();
+    }
+
+    /// What is held may go on.
+    pub(super) fn release(&mut self) {
+        if std::mem::take(&mut self.held) > 0 {
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// What is held will never go on.
+    pub(super) fn drop_held(&mut self) {
+        self.bytes.truncate(self.bytes.len() - std::mem::take(&mut self.held));
     }
 
     /// Writes `bytes` from where they lie, and keeps what the sink does not take.
@@ -89,7 +113,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Writes what is left, and flushes the sink.
+    /// Writes what is left, and flushes the sink. Not before what is held is released.
     ///
     /// Cancel safe.
     pub(super) fn poll_flush<W: AsyncWrite + Unpin>(
@@ -102,10 +126,10 @@ impl Pending {
             ready!(Pin::new(to).poll_flush(cx))?;
             self.unflushed = false;
         }
-        Poll::Ready(Ok(()))
+        if self.held > 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
-    /// Writes until nothing is left (`Ready`) or the sink takes no more.
+    /// Writes until nothing is left that may go on (`Ready`) or the sink takes no more.
     ///
     /// Cancel safe: what was taken is forgotten at once.
     #[inline]
@@ -117,15 +141,22 @@ impl Pending {
         if self.bytes.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        self.unflushed = true;
-        while self.taken < self.bytes.len() {
-            match ready!(Pin::new(&mut *to).poll_write(cx, &self.bytes[self.taken..]))? {
+        let free = self.bytes.len() - self.held;
+        while self.taken < free {
+            self.unflushed = true;
+            match ready!(Pin::new(&mut *to).poll_write(cx, &self.bytes[self.taken..free]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 taken => self.taken += taken,
             }
             self.since = Some(Instant::now());
         }
-        *self = Self { unflushed: true, ..Self::default() };
+        self.since = None;
+        if self.held == 0 {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.drain(..self.taken);
+        }
+        self.taken = 0;
         Poll::Ready(Ok(()))
     }
 }

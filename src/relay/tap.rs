@@ -3,19 +3,63 @@
 //! It refuses to touch a byte, and to know frames, streams, prices and records: pieces of messages go in, [`Event`]s
 //! come out. It owns a buffer only while a message of interest is cut in pieces.
 
+use std::task::{Context, Poll};
+
 use memchr::memmem;
 
-use super::events::{self, Event, NAMES, Name, ResponseDone};
+use super::events::{self, Event, Name, Names, ResponseDone};
 use super::scan::{Kind, Piece};
 
 /// What watches one pump.
 pub trait Tap {
     /// One piece of a data message, in order, after it was judged legal.
-    fn see(&mut self, piece: &Piece<'_>);
+    fn see(&mut self, piece: &Piece<'_>) -> Verdict;
+
+    /// After a verdict to wait: `Ready` when the wait is over.
+    ///
+    /// Cancel safe.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 
     /// The responses that have begun and not ended, by their ids.
     fn under_way(&self) -> &[Box<str>] {
         &[]
+    }
+}
+
+/// What a tap has to say about a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on, and with it what was held of its message.
+    Pass,
+    /// It is held, and so is all that follows, until a later verdict; its message began with it, or is held already.
+    Hold,
+    /// It goes on, but nothing more is looked at until the tap is ready.
+    PassAndWait,
+    /// It goes on, with what is held, when the tap is ready, and nothing more is looked at before.
+    HoldAndWait,
+}
+
+/// What is done with events of interest.
+pub trait Observe {
+    /// An event has gone by, or is about to. False: it is not done with yet, and the next one has to wait.
+    fn observe(&mut self, event: Event) -> bool;
+
+    /// `Ready` when it is.
+    ///
+    /// Cancel safe.
+    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl<F: FnMut(Event)> Observe for F {
+    fn observe(&mut self, event: Event) -> bool {
+        self(event);
+        true
+    }
+
+    fn poll_done(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
     }
 }
 
@@ -25,7 +69,9 @@ pub struct NoTap;
 
 impl Tap for NoTap {
     #[inline]
-    fn see(&mut self, _: &Piece<'_>) {}
+    fn see(&mut self, _: &Piece<'_>) -> Verdict {
+        Verdict::Pass
+    }
 }
 
 /// The most that is kept of one message. A larger `response.done` becomes a record with the status `unreadable`.
@@ -38,10 +84,14 @@ const MAX_UNDER_WAY: usize = 256;
 /// is a few dozen bytes long; the bound keeps a message in one-byte pieces from being read again at every piece.
 const MAX_UNDECIDED: usize = 256;
 
-/// Calls `observe` with each event of interest, in order, when its message ends.
+/// Has each event of interest observed, in order, when its message ends.
 #[derive(Debug)]
-pub struct EventTap<F> {
-    observe: F,
+pub struct EventTap<O> {
+    observer: O,
+    /// Which events are of interest.
+    names: Names,
+    /// Whether a message that uses something is held until its observer is done with it.
+    holds: bool,
     watch: Watch,
     /// The front of the message under way, where it came in pieces and is still of interest.
     kept: Vec<u8>,
@@ -63,26 +113,47 @@ enum Watch {
     TooLong(Option<Name>),
 }
 
-impl<F: FnMut(Event)> EventTap<F> {
+impl<O: Observe> EventTap<O> {
     /// A tap on a stream that begins at a message boundary.
-    pub fn new(observe: F) -> Self {
-        Self { observe, watch: Watch::Skip, kept: Vec::new(), under_way: Vec::new() }
+    pub fn new(observer: O) -> Self {
+        let (kept, under_way) = (Vec::new(), Vec::new());
+        Self { observer, names: &events::NAMES, holds: false, watch: Watch::Skip, kept, under_way }
     }
 
-    fn end(&mut self, text: &[u8]) {
+    /// Also watches what transcriptions of the client's words use.
+    #[must_use]
+    pub fn with_transcription(mut self) -> Self {
+        self.names = &events::NAMES_WITH_TRANSCRIPTION;
+        self
+    }
+
+    /// Holds every message until it is known to use nothing, or its observer is done with it.
+    #[must_use]
+    pub fn holding(mut self) -> Self {
+        self.holds = true;
+        self
+    }
+
+    /// What it was made with.
+    pub fn into_observer(self) -> O {
+        self.observer
+    }
+
+    /// A message has ended; false: its observer is not done with it.
+    fn end(&mut self, text: &[u8]) -> bool {
         let event = match self.watch {
             Watch::Keep(name) => events::read(name, text),
-            Watch::Undecided | Watch::Candidate => may_be_of_interest(text)
+            Watch::Undecided | Watch::Candidate => may_be_of_interest(text, self.names)
                 .then(|| events::top_level_type(text))
                 .flatten()
-                .and_then(|event_type| events::name_of(&event_type).and_then(|name| events::read(name, text))),
+                .and_then(|event_type| events::name_of(self.names, &event_type))
+                .and_then(|name| events::read(name, text)),
             Watch::TooLong(Some(Name::ResponseDone)) => Some(Event::ResponseDone(ResponseDone::unreadable())),
             Watch::Skip | Watch::TooLong(_) => None,
         };
-        if let Some(event) = event {
-            self.account(&event);
-            (self.observe)(event);
-        }
+        let Some(event) = event else { return true };
+        self.account(&event);
+        self.observer.observe(event)
     }
 
     fn account(&mut self, event: &Event) {
@@ -93,7 +164,7 @@ impl<F: FnMut(Event)> EventTap<F> {
             Event::ResponseDone(ResponseDone { id: Some(id), .. }) => self.under_way.retain(|open| **open != **id),
             // It does not say which, so it is told only where there is but one.
             Event::ResponseDone(_) if self.under_way.len() == 1 => self.under_way.clear(),
-            Event::ResponseCreated { .. } | Event::ResponseDone(_) | Event::Session(_) => {}
+            Event::ResponseCreated { .. } | Event::ResponseDone(_) | Event::Session(_) | Event::Transcription(_) => {}
         }
         if self.under_way.is_empty() {
             self.under_way = Vec::new();
@@ -113,15 +184,17 @@ impl<F: FnMut(Event)> EventTap<F> {
     }
 }
 
-impl<F: FnMut(Event)> Tap for EventTap<F> {
+impl<O: Observe> Tap for EventTap<O> {
     #[inline]
-    fn see(&mut self, piece: &Piece<'_>) {
+    fn see(&mut self, piece: &Piece<'_>) -> Verdict {
         if piece.first {
-            self.watch = if piece.kind == Kind::Text { decide(piece.payload) } else { Watch::Skip };
+            self.watch = if piece.kind == Kind::Text { decide(piece.payload, self.names) } else { Watch::Skip };
         }
-        if self.watch != Watch::Skip {
-            self.follow(piece);
-        }
+        if self.watch == Watch::Skip { Verdict::Pass } else { self.follow(piece) }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.observer.poll_done(cx)
     }
 
     fn under_way(&self) -> &[Box<str>] {
@@ -129,11 +202,12 @@ impl<F: FnMut(Event)> Tap for EventTap<F> {
     }
 }
 
-impl<F: FnMut(Event)> EventTap<F> {
+impl<O: Observe> EventTap<O> {
     /// The rest of [`see`](Tap::see), for the few messages that are not skipped at their first bytes.
-    fn follow(&mut self, piece: &Piece<'_>) {
+    fn follow(&mut self, piece: &Piece<'_>) -> Verdict {
         if piece.first && piece.last {
-            return self.end(piece.payload);
+            let done = self.end(piece.payload);
+            return self.verdict(done);
         }
         match self.watch {
             Watch::TooLong(None) => self.watch = Watch::TooLong(names_a_response_done(piece.payload)),
@@ -141,22 +215,44 @@ impl<F: FnMut(Event)> EventTap<F> {
             _ => self.keep(piece.payload),
         }
         if self.watch == Watch::Undecided && !piece.first {
-            self.watch = decide(&self.kept);
+            self.watch = decide(&self.kept, self.names);
         }
         if piece.last {
             let kept = std::mem::take(&mut self.kept);
-            self.end(&kept);
+            let done = self.end(&kept);
+            let verdict = self.verdict(done);
             self.watch = Watch::Skip;
-        } else if self.watch == Watch::Skip {
+            return verdict;
+        }
+        if self.watch == Watch::Skip {
             self.kept = Vec::new();
+        }
+        if self.holds && self.may_use() { Verdict::Hold } else { Verdict::Pass }
+    }
+
+    fn verdict(&self, done: bool) -> Verdict {
+        match (done, self.holds) {
+            (true, _) => Verdict::Pass,
+            // What is too long to be held has gone on already.
+            (false, true) if !matches!(self.watch, Watch::TooLong(_)) => Verdict::HoldAndWait,
+            (false, _) => Verdict::PassAndWait,
+        }
+    }
+
+    /// Whether the message under way may be one that uses something, as far as is known.
+    fn may_use(&self) -> bool {
+        match self.watch {
+            Watch::Undecided | Watch::Candidate => true,
+            Watch::Keep(name) => matches!(name, Name::ResponseDone | Name::Transcription),
+            Watch::Skip | Watch::TooLong(_) => false,
         }
     }
 }
 
 /// Whether a message whose type did not stand in front could be of interest: it holds such a name, or an escape that
 /// could spell one.
-fn may_be_of_interest(text: &[u8]) -> bool {
-    memmem::find(text, b"\\u").is_some() || NAMES.iter().any(|(name, _)| memmem::find(text, name.as_bytes()).is_some())
+fn may_be_of_interest(text: &[u8], names: Names) -> bool {
+    memmem::find(text, b"\\u").is_some() || names.iter().any(|(name, _)| memmem::find(text, name.as_bytes()).is_some())
 }
 
 /// All that can be asked of a candidate that is too long to parse. In doubt it is recorded, as unreadable.
@@ -166,9 +262,9 @@ fn names_a_response_done(text: &[u8]) -> Option<Name> {
 
 /// What the first bytes of a message tell: `{"type":"…"`, or `{"event_id":"…","type":"…"`, compact or spaced.
 #[inline]
-fn decide(text: &[u8]) -> Watch {
+fn decide(text: &[u8], names: Names) -> Watch {
     let front = &text[..text.len().min(MAX_UNDECIDED)];
-    match Front(front).watch() {
+    match Front(front).watch(names) {
         Ok(watch) => watch,
         Err(Unclear::Short) if front.len() < MAX_UNDECIDED => Watch::Undecided,
         Err(_) => Watch::Candidate,
@@ -188,7 +284,7 @@ struct Front<'b>(&'b [u8]);
 
 impl<'b> Front<'b> {
     #[inline]
-    fn watch(mut self) -> Result<Watch, Unclear> {
+    fn watch(mut self, names: Names) -> Result<Watch, Unclear> {
         self.expect(b'{')?;
         let mut key = self.key()?;
         if key == b"event_id" {
@@ -200,21 +296,21 @@ impl<'b> Front<'b> {
             return Err(Unclear::Other);
         }
         self.expect(b'"')?;
-        self.name()
+        self.name(names)
     }
 
     /// The name that begins here.
     #[inline]
-    fn name(&self) -> Result<Watch, Unclear> {
+    fn name(&self, names: Names) -> Result<Watch, Unclear> {
         let end = memchr::memchr2(b'"', b'\\', self.0);
         let plain = &self.0[..end.unwrap_or(self.0.len())];
         if let Some(b'"') = end.map(|end| self.0[end]) {
-            let found = NAMES.iter().find(|(name, _)| name.as_bytes() == plain);
+            let found = names.iter().find(|(name, _)| name.as_bytes() == plain);
             return Ok(found.map_or(Watch::Skip, |(_, name)| Watch::Keep(*name)));
         }
         // Cut off, or an escape, which may spell the rest of a name, but cannot mend what differs before it.
         match end {
-            _ if !NAMES.iter().any(|(name, _)| name.as_bytes().starts_with(plain)) => Ok(Watch::Skip),
+            _ if !names.iter().any(|(name, _)| name.as_bytes().starts_with(plain)) => Ok(Watch::Skip),
             None => Err(Unclear::Short),
             Some(_) => Err(Unclear::Other),
         }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::pending::{Pending, Withheld};
 use super::pump::{Boundary, Flow, LastWord, PingPayload, Signs, Stop};
 use super::scan::{Control, Scan, Step};
-use super::tap::Tap;
+use super::tap::{Tap, Verdict};
 
 /// Bytes read at once. It decides the cost per byte of a busy link, and costs an idle one nothing.
 const SCRATCH: usize = 64 << 10;
@@ -40,9 +40,14 @@ pub struct Pump {
     /// Where the bytes that went on stopped, once they have.
     stopped_at: Boundary,
     withheld: Withheld,
-    /// Bytes that were read behind the HTTP head, before there was a pump.
+    /// Bytes that were read and not looked at yet: behind the HTTP head, before there was a pump, or behind a message that
+    /// the tap waits for.
     early: Option<Box<Bytes>>,
     pending: Pending,
+    /// What follows may not go on before the tap says so.
+    holds: bool,
+    /// Since when the tap is waited for.
+    waits: Option<Instant>,
     flow: Rc<Flow>,
     signs: Signs,
     /// A ping has gone to the sink, and no pong has come back.
@@ -76,6 +81,8 @@ impl Pump {
             withheld: Withheld::default(),
             early: (!early.is_empty()).then(|| Box::new(early)),
             pending: Pending::default(),
+            holds: false,
+            waits: None,
             flow,
             signs: Signs::default(),
             unanswered: false,
@@ -100,6 +107,12 @@ impl Pump {
             }
             if !self.is_passing() {
                 return Poll::Ready(Stop::MessageEnded);
+            }
+            if self.poll_tap(cx, tap).is_pending() {
+                return match self.poll_flush(cx, to) {
+                    Poll::Ready(Err(error)) => Poll::Ready(self.stopped(Stop::SinkLost(error))),
+                    _ => Poll::Pending,
+                };
             }
             let blocked = match ready!(self.pending.poll_write_to(cx, to)) {
                 Err(error) => Poll::Ready(Some(Stop::SinkLost(error))),
@@ -129,7 +142,8 @@ impl Pump {
         T: Tap,
     {
         for _ in 0..READS_PER_POLL {
-            let stop = ready!(self.poll_read(cx, from, |pump, _, bytes| pump.walk(bytes, tap).stop));
+            ready!(self.poll_tap(cx, tap));
+            let stop = ready!(self.poll_read(cx, from, |pump, _, bytes| pump.discard(bytes, tap)));
             match stop {
                 None | Some(Stop::MessageEnded) => {}
                 Some(Stop::Close(code)) => return Poll::Ready(LastWord::Close(code)),
@@ -141,7 +155,32 @@ impl Pump {
         Poll::Pending
     }
 
-    /// Hands the sink what it has not taken yet, and flushes it.
+    /// Waits for the tap where it asked for that; then what was held may go on.
+    ///
+    /// Cancel safe.
+    #[inline]
+    pub fn poll_tap<T: Tap>(&mut self, cx: &mut Context<'_>, tap: &mut T) -> Poll<()> {
+        if self.waits.is_some() {
+            ready!(tap.poll_ready(cx));
+            self.waits = None;
+            self.holds = false;
+            self.pending.release();
+        }
+        Poll::Ready(())
+    }
+
+    /// What the tap holds will never go on.
+    pub fn drop_held(&mut self) {
+        self.holds = false;
+        self.pending.drop_held();
+    }
+
+    /// Since when the tap is waited for; `None` while it is not.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.waits
+    }
+
+    /// Hands the sink what it has not taken yet, and flushes it. What the tap holds has to be released first.
     ///
     /// Cancel safe.
     pub fn poll_flush<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
@@ -230,6 +269,11 @@ impl Pump {
 
     fn leave(&mut self, mode: Mode) {
         self.stopped_at = self.boundary();
+        if self.holds && self.waits.is_none() && self.is_passing() {
+            // Of the message under way nothing has gone on, and now nothing will.
+            self.drop_held();
+            self.stopped_at = Boundary::Message;
+        }
         self.mode = mode;
     }
 
@@ -266,20 +310,44 @@ impl Pump {
         T: Tap,
     {
         loop {
-            let Walked { passed, taken_out, stop } = self.walk(bytes, tap);
+            let Walked { passed, free, released, done, stop } = self.walk(bytes, tap);
             self.flow.bytes.set(self.flow.bytes.get() + passed as u64);
-            if let Err(error) = self.pending.write(cx, &bytes[..passed], to) {
+            if released {
+                self.pending.release();
+            }
+            if let Err(error) = self.pending.write(cx, &bytes[..free], to) {
                 return stop.or(Some(Stop::SinkLost(error)));
             }
-            if taken_out == 0 {
+            if self.holds {
+                self.pending.put_held(&bytes[free..passed]);
+            }
+            bytes = &bytes[done..];
+            if stop.is_some() || bytes.is_empty() {
                 return stop;
             }
-            bytes = &bytes[passed + taken_out..];
+            if self.waits.is_some() {
+                self.keep(bytes);
+                return None;
+            }
         }
     }
 
-    /// Walks the frames in `bytes` up to their end, or to a frame that is taken out, and withholds what cannot be judged
-    /// yet.
+    /// Shows `bytes` to the tap alone.
+    fn discard<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> Option<Stop> {
+        let Walked { done, stop, .. } = self.walk(bytes, tap);
+        self.keep(&bytes[done..]);
+        stop
+    }
+
+    /// Keeps bytes that are looked at when the tap is ready.
+    fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.early = Some(Box::new(Bytes::copy_from_slice(bytes)));
+        }
+    }
+
+    /// Walks the frames in `bytes` up to their end, to a frame that is taken out, or to one for which the tap wants to
+    /// wait, and withholds what cannot be judged yet.
     fn walk<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> Walked {
         let (mut at, mut frames, mut walked) = (0, 0, Walked::default());
         while self.mode != Mode::Drain {
@@ -292,7 +360,14 @@ impl Pump {
                     at += length;
                     frames += u64::from(piece.frame_begins);
                     self.signs.data = true;
-                    tap.see(&piece);
+                    match tap.see(&piece) {
+                        Verdict::Pass if self.holds => {
+                            self.holds = false;
+                            walked.released = true;
+                        }
+                        Verdict::Pass => {}
+                        verdict => self.obey(verdict),
+                    }
                 }
                 Ok((length, Step::Control(control))) if control.opcode == OpCode::Close => {
                     self.close = bytes[at..at + length].into();
@@ -300,8 +375,8 @@ impl Pump {
                 }
                 Ok((length, Step::Control(control))) => {
                     if self.is_passing() && self.is_own(&control) {
-                        walked.taken_out = length;
-                        break;
+                        walked.done = at + length;
+                        return walked;
                     }
                     at += length;
                     frames += 1;
@@ -310,6 +385,7 @@ impl Pump {
             }
             if self.is_passing() {
                 walked.passed = at;
+                walked.free = if self.holds { walked.free } else { at };
                 self.flow.frames.set(self.flow.frames.get() + std::mem::take(&mut frames));
                 if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
                     self.leave(Mode::Discard);
@@ -317,9 +393,23 @@ impl Pump {
             }
             if walked.stop.is_some() {
                 self.leave(Mode::Drain);
+            } else if self.waits.is_some() {
+                walked.done = at;
+                return walked;
             }
         }
+        walked.done = bytes.len();
         walked
+    }
+
+    /// Does what the tap wants, other than to pass.
+    fn obey(&mut self, verdict: Verdict) {
+        if matches!(verdict, Verdict::Hold | Verdict::HoldAndWait) && self.is_passing() {
+            self.holds = true;
+        }
+        if matches!(verdict, Verdict::PassAndWait | Verdict::HoldAndWait) {
+            self.waits = Some(Instant::now());
+        }
     }
 
     /// Takes notice of a ping or a pong; true for the pong that answers a ping of ours.
@@ -340,10 +430,14 @@ impl Pump {
 /// How far a pump has come in what was read.
 #[derive(Debug, Default)]
 struct Walked {
-    /// So many bytes, from the first on, go on.
+    /// So many bytes, from the first on, go on, now or later.
     passed: usize,
-    /// So many behind them do not, but what follows may. None: everything was walked.
-    taken_out: usize,
+    /// So many of them may go on now.
+    free: usize,
+    /// And before them what was held so far.
+    released: bool,
+    /// So many bytes are done with; what lies between those that go on and them does not go on.
+    done: usize,
     /// Nothing more goes on.
     stop: Option<Stop>,
 }

@@ -98,7 +98,7 @@ impl Watch {
     /// A link is polled by one task all its life, so the timer is told only once whom to wake.
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, up: &Pump, down: &Pump) -> Poll<Due> {
-        let stalled = up.stalled_since().is_some() || down.stalled_since().is_some();
+        let stalled = up.stalled_since().or(down.stalled_since()).or(down.waits_since()).is_some();
         if self.set && !stalled && !self.timer.is_elapsed() {
             return Poll::Pending;
         }
@@ -134,6 +134,7 @@ impl Watch {
             idle_timeout.map(|timeout| (spoke + timeout, decided(Decision::IdleTimeout))),
             stalled(up, Peer::Upstream),
             stalled(down, Peer::Client),
+            down.waits_since().map(|since| (since + write_timeout, decided(Decision::LedgerUnavailable))),
             Some(self.client.next(Peer::Client, down, ping_interval)),
             Some(self.upstream.next(Peer::Upstream, up, ping_interval)),
         ];

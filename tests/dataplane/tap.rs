@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use realtime_relay::relay::Peer;
-use realtime_relay::relay::events::{AudioFormats, Event, ResponseDone, Tokens, UNREADABLE, Usage};
+use realtime_relay::relay::events::{Event, ResponseDone, SessionSettings, Tokens, UNREADABLE, Usage};
 use realtime_relay::relay::scan::Scan;
 use realtime_relay::relay::tap::{EventTap, MAX_KEPT};
 
@@ -62,7 +62,10 @@ fn samples() -> Vec<(&'static str, Vec<Event>)> {
         ("response_done_failed_no_usage", vec![done("resp_E1", "failed", Usage::default())]),
         ("decoy_created_with_metadata", vec![Event::ResponseCreated { id: Some("resp_F1".to_owned()) }]),
         ("decoy_quoted_in_delta", vec![]),
-        ("session_created", vec![Event::Session(AudioFormats { input: pcm.clone(), output: pcm })]),
+        (
+            "session_created",
+            vec![Event::Session(SessionSettings { input: pcm.clone(), output: pcm, transcription: None })],
+        ),
         ("error", vec![]),
         ("rate_limits", vec![]),
         ("transcription_duration", vec![]),
@@ -174,7 +177,11 @@ fn a_response_done_larger_than_the_tap_keeps_is_recorded_as_unreadable_wherever_
 #[test]
 fn both_shapes_of_a_session_tell_its_audio_formats() {
     let formats = |input: &str, output: Option<&str>| {
-        vec![Event::Session(AudioFormats { input: Some(input.to_owned()), output: output.map(str::to_owned) })]
+        vec![Event::Session(SessionSettings {
+            input: Some(input.to_owned()),
+            output: output.map(str::to_owned),
+            transcription: None,
+        })]
     };
     let nested = r#"{"type":"session.updated","event_id":"e","session":{"audio":{"input":{"format":{"type":"audio/pcmu"}},"output":{"format":{"type":"audio/pcma"}}}}}"#;
     assert_eq!(event(nested), formats("g711_ulaw", Some("g711_alaw")));

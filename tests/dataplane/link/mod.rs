@@ -2,6 +2,7 @@
 //! exact, and take no time.
 
 mod decided;
+mod hold;
 mod panic;
 mod settle;
 mod silence;

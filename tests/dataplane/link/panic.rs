@@ -1,7 +1,7 @@
 //! A fault of the relay's own ends one link.
 
 use realtime_relay::relay::scan::Piece;
-use realtime_relay::relay::tap::Tap;
+use realtime_relay::relay::tap::{Tap, Verdict};
 
 use super::{LIMITS, link_with_tap};
 use crate::wire::Frame;
@@ -10,7 +10,7 @@ use crate::wire::Frame;
 struct Faulty;
 
 impl Tap for Faulty {
-    fn see(&mut self, _: &Piece<'_>) {
+    fn see(&mut self, _: &Piece<'_>) -> Verdict {
         panic!("a fault, as this test wants it");
     }
 }
