@@ -1,33 +1,37 @@
-//! The only file that knows every other: builds a relay from its configuration, binds, and starts its threads.
+//! The only plane that knows every other: builds a relay from its configuration, binds, starts its threads, and has it
+//! drained. `acceptor` is the thread that lets clients and operators in, `house` what it empties in the end, `operations`
+//! what operators have done.
 
+mod acceptor;
+mod house;
 mod operations;
 
 use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
-use crate::control::config::{Config, Secret};
-use crate::edge::admin;
+use crate::control::config::Config;
+use crate::control::drain::{Drain, Schedule};
+use crate::edge::Edge;
 use crate::edge::bind::{self, Sharing};
 use crate::edge::upstream::shared::Shared;
-use crate::edge::{Edge, listener};
-use crate::worker::{Worker, hand_over};
-use operations::Operated;
+use crate::worker::Worker;
+use acceptor::Acceptor;
+use house::Openings;
 
-/// A relay that runs. Dropped, it stops: its listeners and links are closed.
+/// A relay that runs. Dropped, it stops at once: its listeners and links are closed.
 #[derive(Debug)]
 pub struct Relay {
     /// Where clients connect, in the order of the configuration, with the ports that the system chose.
     pub addresses: Vec<SocketAddr>,
     /// Where operators connect.
     pub admin_address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    acceptor: Option<std::thread::JoinHandle<()>>,
+    /// Has it drained.
+    pub drain: Arc<Drain>,
+    /// How long that takes.
+    pub schedule: Schedule,
+    acceptor: Acceptor,
 }
 
 impl Relay {
@@ -41,61 +45,32 @@ impl Relay {
         // Never shared: an operator who asks twice means the same process.
         let admin = listen(config.admin.listen, Sharing::Alone)?;
         let admin_address = admin.local_addr()?;
-        let shared: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
-        let workers = (0..config.server.workers.get())
-            .map(|number| {
-                let (config, shared) = (config.clone(), shared.clone());
-                Worker::start(number, move || Edge::new(&config, &shared, number).map_err(anyhow::Error::from))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let token = config.admin.token.clone();
-        let (stop, stopped) = oneshot::channel();
-        let acceptor = std::thread::Builder::new().name("acceptor".to_owned());
-        let runtime = || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        let acceptor = acceptor.spawn(move || match runtime() {
-            Ok(runtime) => accept(&runtime, listeners, (admin, token, shared), workers, stopped),
-            Err(error) => tracing::error!(%error, "the listeners have no runtime"),
-        })?;
-        Ok(Self { addresses, admin_address, stop: Some(stop), acceptor: Some(acceptor) })
+        let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
+        let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
+        let workers = workers(&config, &upstreams, &drain)?;
+        let (drain_of_house, token) = (drain.clone(), config.admin.token.clone());
+        let openings = Openings { clients: listeners, admin, token, upstreams, workers, drain: drain_of_house };
+        let acceptor = Acceptor::start(openings, schedule).context("cannot accept connections")?;
+        Ok(Self { addresses, admin_address, drain, schedule, acceptor })
+    }
+
+    /// Ready when it has been drained, and nothing of it is left but this handle. Fails if it has come to grief.
+    ///
+    /// Cancel safe.
+    pub async fn finished(&mut self) -> anyhow::Result<()> {
+        self.acceptor.finished().await
     }
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(acceptor) = self.acceptor.take()
-            && acceptor.join().is_err()
-        {
-            tracing::error!("the acceptor panicked");
-        }
-    }
+fn workers(config: &Arc<Config>, upstreams: &[Arc<Shared>], drain: &Arc<Drain>) -> anyhow::Result<Vec<Worker>> {
+    let numbers = 0..config.server.workers.get();
+    let start = |number| {
+        let (config, upstreams, drain) = (config.clone(), upstreams.to_vec(), drain.clone());
+        Worker::start(number, move || Edge::new(&config, &upstreams, &drain, number).map_err(anyhow::Error::from))
+    };
+    numbers.map(start).collect()
 }
 
 fn listen(address: SocketAddr, sharing: Sharing) -> anyhow::Result<TcpListener> {
     bind::bind(address, sharing).with_context(|| format!("cannot listen on {address}"))
-}
-
-fn accept(
-    runtime: &LocalRuntime,
-    listeners: Vec<TcpListener>,
-    (admin, token, upstreams): (TcpListener, Option<Secret>, Vec<Arc<Shared>>),
-    workers: Vec<Worker>,
-    stopped: oneshot::Receiver<()>,
-) {
-    let workers = Rc::new(workers);
-    let serving = async {
-        let mut tasks = JoinSet::new();
-        let admin = Rc::new(tokio::net::TcpListener::from_std(admin)?);
-        let operated = Operated { upstreams, workers: workers.clone() };
-        tasks.spawn_local(admin::serve(admin, token, operated));
-        for listener in listeners {
-            let (listener, workers) = (tokio::net::TcpListener::from_std(listener)?, workers.clone());
-            tasks.spawn_local(listener::accept(listener, move |stream, client| hand_over(&workers, stream, client)));
-        }
-        let _ = stopped.await;
-        std::io::Result::Ok(())
-    };
-    if let Err(error) = runtime.block_on(serving) {
-        tracing::error!(%error, "the listeners failed");
-    }
 }

@@ -1,14 +1,17 @@
-//! `serve`: runs the relay until a signal ends it. It refuses to know how a relay is built.
+//! `serve`: runs the relay until a signal, or an operator, has it drained. It refuses to know how a relay is built, and
+//! what a drain consists of.
 
+use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::Relay;
 use crate::control::config::{Config, Log, LogFormat, Sources, load};
+use crate::control::drain::Drain;
 use crate::edge::tls::TlsError;
 
 /// Run the relay.
@@ -19,7 +22,7 @@ pub struct ServeArgs {
     pub config: Option<PathBuf>,
 }
 
-/// Exits 0 after SIGINT or SIGTERM, 2 if the configuration is wrong, 1 if the relay cannot run.
+/// Exits 0 after a drain or a second signal, 2 if the configuration is wrong, 1 if the relay cannot run.
 pub fn run(args: ServeArgs) -> ExitCode {
     let config = match load(&Sources::of_process(args.config)) {
         Ok(config) => config,
@@ -43,25 +46,65 @@ fn serve(config: Config) -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let secure = config.server.tls.is_some();
-    let relay = Relay::start(config)?;
-    for address in &relay.addresses {
-        tracing::info!("clients connect to {}://{address}/v1/realtime", if secure { "wss" } else { "ws" });
-    }
-    tracing::info!("probes are answered on http://{}/readyz", relay.admin_address);
-    let signal = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(stop_signal())?;
-    tracing::info!("{signal}: stopping");
-    drop(relay);
-    Ok(())
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        // Before the start: a signal that comes while it starts is not to kill it.
+        let signals = Signals::catch()?;
+        let secure = config.server.tls.is_some();
+        let relay = Relay::start(config)?;
+        for address in &relay.addresses {
+            tracing::info!("clients connect to {}://{address}/v1/realtime", if secure { "wss" } else { "ws" });
+        }
+        tracing::info!("probes are answered on http://{}/readyz", relay.admin_address);
+        tracing::info!("{}", relay.schedule);
+        run_until_drained(relay, signals).await
+    })
 }
 
-async fn stop_signal() -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    })
+async fn run_until_drained(mut relay: Relay, mut signals: Signals) -> anyhow::Result<()> {
+    let drain = relay.drain.clone();
+    tokio::select! {
+        over = relay.finished() => over,
+        never = signals.obey(&drain) => match never {},
+    }
+}
+
+/// What whoever runs this process tells it.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on they do not end the process.
+    fn catch() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+        })
+    }
+
+    /// The first one drains, unless that is going on already; the second one ends everything at once.
+    async fn obey(&mut self, drain: &Drain) -> Infallible {
+        tokio::select! {
+            _ = self.terminate.recv() => {
+                tracing::info!("SIGTERM: draining");
+                drain.begin();
+            }
+            // No load balancer waits for whoever sits at a terminal.
+            _ = self.interrupt.recv() => {
+                tracing::info!("SIGINT: draining, without the grace");
+                drain.hurry();
+            }
+        }
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            tracing::info!("a second signal: ending at once");
+            drain.cut();
+        }
+    }
 }
 
 /// The log goes to stderr: stdout belongs to what a command answers.

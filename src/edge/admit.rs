@@ -7,18 +7,22 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use hyper::StatusCode;
-use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER};
 use hyper::http::request;
 
 use super::refusal::Refusal;
 use super::upstream::{Candidate, Wanted};
 use super::{Edge, credential, handshake, loopback, query};
 use crate::control::config::{self, Auth, Key, Secret};
+use crate::control::drain::Phase;
 use credential::Credential;
 use query::{Query, Route};
 
 /// Where clients find the relay. The last two are Azure's.
 const PATHS: [&str; 3] = ["/v1/realtime", "/openai/v1/realtime", "/openai/realtime"];
+
+/// When a client that came too late for this process may come again, in seconds: the next one is there, or comes soon.
+const AT_ONCE: HeaderValue = HeaderValue::from_static("1");
 
 /// A request that may have its link, once an upstream stands.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub fn admit(edge: &Edge, head: &request::Parts, request_id: &HeaderValue) -> Re
     }
     let accept = handshake::check_upgrade(head)?;
     check_origin(edge, head)?;
+    check_drain(edge)?;
     let query = Query::decode(head.uri.query().unwrap_or_default());
     let credential = Credential::of(&head.headers, &query);
     let holder = check_key(edge, credential)?;
@@ -65,6 +70,15 @@ fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {
         return Ok(());
     }
     refuse("this origin may not use the relay; its operator can add it to `allowed_origins`")
+}
+
+/// Connections that were accepted before the listener was closed may still bring a request.
+fn check_drain(edge: &Edge) -> Result<(), Refusal> {
+    if edge.drain.phase() < Phase::Draining {
+        return Ok(());
+    }
+    let message = "this relay is about to stop and admits nobody any more; connect again";
+    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message).with_header(RETRY_AFTER, AT_ONCE))
 }
 
 /// Who asks.

@@ -11,6 +11,7 @@ pub mod handshake;
 pub mod links;
 pub mod listener;
 pub mod liveness;
+pub mod load;
 pub mod loopback;
 pub mod query;
 pub mod refusal;
@@ -24,9 +25,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::control::config::{Auth, Config, Origins};
+use crate::control::drain::Drain;
 use crate::control::keys::Keys;
 use crate::control::link_info::LinkInfo;
 use crate::relay::ending::Decision;
@@ -42,7 +43,8 @@ use upstream::dial::Deadlines;
 use upstream::pool::{self, Opening};
 use upstream::shared::Shared;
 
-/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in [`Shared`].
+/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in [`Shared`] and
+/// [`Drain`].
 #[derive(Debug)]
 pub struct Edge {
     auth: Auth,
@@ -52,6 +54,7 @@ pub struct Edge {
     tls: Option<Acceptor>,
     liveness: Liveness,
     limits: crate::control::config::Limits,
+    drain: Arc<Drain>,
     links: Rc<Table<Uuid, LinkInfo>>,
     /// Since this was decided, a link ends as soon as it begins.
     over: Cell<Option<Decision>>,
@@ -59,8 +62,14 @@ pub struct Edge {
 
 impl Edge {
     /// The edge that `config` describes, on the worker of this number; `shared` is what all workers know of each
-    /// upstream, in the same order. Fails where the TLS stack refuses a certificate, a key or an authority.
-    pub fn new(config: &Config, shared: &[Arc<Shared>], worker: usize) -> Result<Self, tls::TlsError> {
+    /// upstream, in the same order, and `drain` tells when nobody is admitted any more. Fails where the TLS stack refuses
+    /// a certificate, a key or an authority.
+    pub fn new(
+        config: &Config,
+        shared: &[Arc<Shared>],
+        drain: &Arc<Drain>,
+        worker: usize,
+    ) -> Result<Self, tls::TlsError> {
         let upstreams = config.upstreams.iter().zip(shared).map(|(upstream, shared)| {
             let warm = share(upstream.warm, config.server.workers, worker);
             Upstream::new(upstream, shared.clone(), warm).map(Rc::new)
@@ -74,6 +83,7 @@ impl Edge {
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
             liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
+            drain: drain.clone(),
             links: Rc::default(),
             over: Cell::new(None),
         })
@@ -111,22 +121,4 @@ fn share(all: u32, workers: NonZeroUsize, worker: usize) -> usize {
 pub struct Client {
     /// The address of its end of the connection.
     pub address: SocketAddr,
-}
-
-/// A place on a worker: counted from accept until the link, or the refused connection, is gone.
-#[derive(Debug)]
-pub struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    /// Takes a place; `load` counts the places taken.
-    pub fn take(load: &Arc<AtomicUsize>) -> Self {
-        load.fetch_add(1, Ordering::Relaxed);
-        Self(load.clone())
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
