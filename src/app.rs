@@ -1,24 +1,28 @@
 //! The only plane that knows every other: builds a relay from its configuration, binds, starts its threads, and has it
-//! drained. `acceptor` is the thread that lets clients and operators in, `house` what it empties in the end, `operations`
-//! what operators have done.
+//! drained. `sockets` are inherited or bound, `acceptor` is the thread that lets clients and operators in through its
+//! `doors`, `house` what it empties in the end, `operations` what operators have done.
 
 mod acceptor;
+mod doors;
 mod house;
 mod operations;
+mod sockets;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 
 use crate::control::config::Config;
 use crate::control::drain::{Drain, Schedule};
+use crate::control::takeover::Offer;
 use crate::edge::Edge;
-use crate::edge::bind::{self, Sharing};
 use crate::edge::upstream::shared::Shared;
 use crate::worker::Worker;
 use acceptor::Acceptor;
 use house::Openings;
+
+pub use sockets::Inherited;
 
 /// A relay that runs. Dropped, it stops at once: its listeners and links are closed.
 #[derive(Debug)]
@@ -37,19 +41,24 @@ pub struct Relay {
 impl Relay {
     /// Binds and starts. When it returns, clients are served.
     pub fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_with(config, Inherited::Nothing)
+    }
+
+    /// Starts with listening sockets that were there before, and binds what is missing. When it returns, clients are
+    /// served; where it fails, a predecessor is as it was.
+    pub fn start_with(config: Config, inherited: Inherited) -> anyhow::Result<Self> {
         let config = Arc::new(config);
-        let sharing = if config.server.reuse_port { Sharing::WithOthers } else { Sharing::Alone };
-        let listeners = config.server.listen.iter().map(|address| listen(*address, sharing));
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        // Never shared: an operator who asks twice means the same process.
-        let admin = listen(config.admin.listen, Sharing::Alone)?;
-        let admin_address = admin.local_addr()?;
+        let predecessor = inherited.predecessor();
+        let sockets = sockets::listen(&config, inherited)?;
+        let addresses = sockets.clients.iter().map(|socket| socket.listener.local_addr()).collect::<Result<_, _>>()?;
+        let admin_address = sockets.admin.listener.local_addr()?;
+        let offer = config.server.takeover_socket.as_ref().map(|path| Offer::prepare(path, predecessor.as_deref()));
+        let offer = offer.transpose()?;
         let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
         let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
         let workers = workers(&config, &upstreams, &drain)?;
-        let (drain_of_house, token) = (drain.clone(), config.admin.token.clone());
-        let openings = Openings { clients: listeners, admin, token, upstreams, workers, drain: drain_of_house };
+        let token = config.admin.token.clone();
+        let openings = Openings { sockets, token, offer, upstreams, workers, drain: drain.clone() };
         let acceptor = Acceptor::start(openings, schedule).context("cannot accept connections")?;
         Ok(Self { addresses, admin_address, drain, schedule, acceptor })
     }
@@ -69,8 +78,4 @@ fn workers(config: &Arc<Config>, upstreams: &[Arc<Shared>], drain: &Arc<Drain>) 
         Worker::start(number, move || Edge::new(&config, &upstreams, &drain, number).map_err(anyhow::Error::from))
     };
     numbers.map(start).collect()
-}
-
-fn listen(address: SocketAddr, sharing: Sharing) -> anyhow::Result<TcpListener> {
-    bind::bind(address, sharing).with_context(|| format!("cannot listen on {address}"))
 }

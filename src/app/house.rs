@@ -2,19 +2,20 @@
 //!
 //! It refuses to know when it is to be emptied.
 
-use std::cell::RefCell;
 use std::io;
-use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::spawn_local;
 
+use super::doors::{Door, Doors};
 use super::operations::Operated;
+use super::sockets::Sockets;
 use crate::control::config::Secret;
 use crate::control::drain::{Drain, House};
+use crate::control::takeover::{Labelled, Offer};
 use crate::edge::upstream::shared::Shared;
 use crate::edge::{Client, admin, listener};
 use crate::relay::ending::Decision;
@@ -22,12 +23,12 @@ use crate::worker::{Mail, Worker, hand_over};
 
 /// What a house is opened with, on the thread that is to accept.
 pub(super) struct Openings {
-    /// Where clients come in.
-    pub(super) clients: Vec<StdListener>,
-    /// Where operators come in.
-    pub(super) admin: StdListener,
-    /// What they must show.
+    /// Where clients and operators come in.
+    pub(super) sockets: Sockets,
+    /// What operators must show.
     pub(super) token: Option<Secret>,
+    /// Where a successor may ask.
+    pub(super) offer: Option<Offer>,
     /// In the order of the configuration.
     pub(super) upstreams: Vec<Arc<Shared>>,
     /// At least one.
@@ -38,31 +39,26 @@ pub(super) struct Openings {
 
 /// A house that is open.
 pub(super) struct OpenHouse {
-    /// Those of the clients, until they are closed.
-    doors: RefCell<Vec<Door>>,
+    doors: Rc<Doors>,
     workers: Rc<Vec<Worker>>,
 }
 
-/// A listening socket, and the task that accepts from it.
-struct Door {
-    listener: Rc<TcpListener>,
-    accepting: JoinHandle<()>,
-}
-
 impl OpenHouse {
-    /// Begins to accept, in tasks of this thread's runtime.
-    pub(super) fn open(Openings { clients, admin, token, upstreams, workers, drain }: Openings) -> io::Result<Self> {
+    /// Begins to accept, in tasks of this thread's runtime. What can fail for want of something in the world outside comes
+    /// last, and the successors' place at the very end: from then on, the predecessor's is gone.
+    pub(super) fn open(openings: Openings) -> io::Result<Self> {
+        let Openings { sockets: Sockets { clients, admin }, token, offer, upstreams, workers, drain } = openings;
         let workers = Rc::new(workers);
-        let admin = Rc::new(TcpListener::from_std(admin)?);
-        let operated = Operated { upstreams, workers: workers.clone(), drain };
-        spawn_local(admin::serve(admin, token, operated));
-        let open = |listener| {
-            let listener = Rc::new(TcpListener::from_std(listener)?);
-            let accepting = spawn_local(listener::accept(listener.clone(), to_workers(&workers)));
-            Ok(Door { listener, accepting })
-        };
-        let doors = clients.into_iter().map(open).collect::<io::Result<_>>()?;
-        Ok(Self { doors: RefCell::new(doors), workers })
+        let operated = Operated { upstreams, workers: workers.clone(), drain: drain.clone() };
+        let mut doors = vec![open(admin, |admin| admin::serve(admin, token, operated))?];
+        for client in clients {
+            doors.push(open(client, |client| listener::accept(client, to_workers(&workers)))?);
+        }
+        let doors = Rc::new(Doors::new(doors));
+        if let Some(offer) = offer {
+            doors.offer(offer.open().map_err(io::Error::other)?, drain);
+        }
+        Ok(Self { doors, workers })
     }
 
     fn mail(&self, mail: impl Fn() -> Mail) {
@@ -72,11 +68,18 @@ impl OpenHouse {
     }
 }
 
+/// Opens a door, with a task that accepts there.
+fn open<F>(Labelled { label, listener }: Labelled, accept: impl FnOnce(Rc<TcpListener>) -> F) -> io::Result<Door>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let listener = Rc::new(TcpListener::from_std(listener)?);
+    Ok(Door { label, accepting: spawn_local(accept(listener.clone())), listener })
+}
+
 impl House for OpenHouse {
     async fn close(&self) {
-        for door in self.doors.take() {
-            door.close(to_workers(&self.workers)).await;
-        }
+        self.doors.close_to_clients(to_workers(&self.workers)).await;
     }
 
     fn end_all(&self, spread: Duration) {
@@ -95,19 +98,6 @@ impl House for OpenHouse {
         // Nobody comes in any more, so a worker that carries nothing stays like that.
         for worker in self.workers.iter() {
             worker.emptied().await;
-        }
-    }
-}
-
-impl Door {
-    /// Stops to accept, gives away whoever waits in the system's queue, and closes the socket.
-    async fn close(self, hand_over: impl Fn(std::net::TcpStream, Client)) {
-        self.accepting.abort();
-        // Once the task is gone, so is its share of the listener.
-        let _ = self.accepting.await;
-        let listener = Rc::into_inner(self.listener).map(TcpListener::into_std);
-        if let Some(Err(error)) = listener.map(|listener| listener::take_queued(&listener?, hand_over)) {
-            tracing::warn!(%error, "connections that were queued are lost");
         }
     }
 }

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::Relay;
+use crate::app::{Inherited, Relay};
 use crate::control::config::{Config, Log, LogFormat, Sources, load};
 use crate::control::drain::Drain;
+use crate::control::takeover::Predecessor;
 use crate::edge::tls::TlsError;
 
 /// Run the relay.
@@ -20,9 +21,13 @@ pub struct ServeArgs {
     /// The configuration [default: relay.toml if it is there, else the built-in defaults]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Take the place of the relay that runs: its listening sockets come from this unix socket, its `takeover_socket`
+    #[arg(long, value_name = "PATH")]
+    pub takeover: Option<PathBuf>,
 }
 
-/// Exits 0 after a drain or a second signal, 2 if the configuration is wrong, 1 if the relay cannot run.
+/// Exits 0 after a drain or a second signal, 2 if the configuration is wrong, 1 if the relay cannot run or there is
+/// nothing to take over.
 pub fn run(args: ServeArgs) -> ExitCode {
     let config = match load(&Sources::of_process(args.config)) {
         Ok(config) => config,
@@ -32,7 +37,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
         }
     };
     log_to_stderr(&config.log);
-    match serve(config) {
+    match serve(config, args.takeover) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -41,7 +46,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> anyhow::Result<()> {
+fn serve(config: Config, takeover: Option<PathBuf>) -> anyhow::Result<()> {
     // A link takes two file descriptors, and the usual soft limit is 1,024.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
@@ -50,14 +55,34 @@ fn serve(config: Config) -> anyhow::Result<()> {
         // Before the start: a signal that comes while it starts is not to kill it.
         let signals = Signals::catch()?;
         let secure = config.server.tls.is_some();
-        let relay = Relay::start(config)?;
+        let (inherited, predecessor) = inherit(takeover).await?;
+        let relay = Relay::start_with(config, inherited)?;
         for address in &relay.addresses {
             tracing::info!("clients connect to {}://{address}/v1/realtime", if secure { "wss" } else { "ws" });
         }
         tracing::info!("probes are answered on http://{}/readyz", relay.admin_address);
         tracing::info!("{}", relay.schedule);
+        if let Some(predecessor) = predecessor {
+            relieve(predecessor).await;
+        }
         run_until_drained(relay, signals).await
     })
+}
+
+/// The listening sockets that are there already, and the process that still uses them.
+async fn inherit(takeover: Option<PathBuf>) -> anyhow::Result<(Inherited, Option<Predecessor>)> {
+    let Some(path) = takeover else { return Ok((Inherited::Nothing, None)) };
+    let (predecessor, sockets) = Predecessor::meet(&path).await?;
+    tracing::info!("{} listening sockets are taken over", sockets.len());
+    Ok((Inherited::FromPredecessor { sockets, path }, Some(predecessor)))
+}
+
+async fn relieve(predecessor: Predecessor) {
+    match predecessor.relieve().await {
+        Ok(()) => tracing::info!("the predecessor accepts no more connections, and drains"),
+        // The sockets are here in any case.
+        Err(error) => tracing::warn!(%error, "the predecessor did not say that it accepts no more; is it gone?"),
+    }
 }
 
 async fn run_until_drained(mut relay: Relay, mut signals: Signals) -> anyhow::Result<()> {

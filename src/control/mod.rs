@@ -5,3 +5,4 @@ pub mod drain;
 pub mod keys;
 pub mod link_info;
 pub mod record;
+pub mod takeover;

@@ -6,45 +6,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
 
-use crate::process::{Relay, Setup};
+use crate::peers::{close, exchange, expect_exit, expect_restart};
+use crate::process::Setup;
 use crate::support::client::{client, connect, read_refused};
-use crate::support::leg::Leg;
 use crate::support::operator::operator;
 use crate::support::relay::Reached;
 use crate::support::upstream::Upstream;
 use crate::support::within;
-
-/// A message each way.
-async fn exchange(client: &mut Leg, upstream: &mut Leg) {
-    client.text("up").await;
-    upstream.expect_text("up").await;
-    upstream.text("down").await;
-    client.expect_text("down").await;
-}
-
-/// The client closes, and both ends are done with it.
-async fn close(client: &mut Leg, upstream: &mut Leg) {
-    client.close(1000, "").await;
-    upstream.expect_close(1000, "").await;
-    upstream.close(1000, "").await;
-    client.expect_close(1000, "").await;
-    client.expect_end().await;
-}
-
-/// What a link is told whose relay stops, and answers.
-async fn expect_restart(client: &mut Leg, upstream: &mut Leg) {
-    client.expect_event_of("server_error", "relay_restarting").await;
-    client.expect_close_code(1012).await;
-    upstream.expect_close_code(1001).await;
-    client.close(1012, "").await;
-    upstream.close(1001, "").await;
-    client.expect_end().await;
-    upstream.expect_end().await;
-}
-
-async fn expect_exit(mut relay: Relay) {
-    assert_eq!(relay.process.exit_code().await, Some(0), "{}", relay.process.log());
-}
 
 #[tokio::test]
 async fn links_that_end_by_themselves_let_the_process_go() {
@@ -59,7 +27,7 @@ async fn links_that_end_by_themselves_let_the_process_go() {
         exchange(&mut ours, &mut theirs).await;
     }
     assert!(relay.process.is_running());
-    close(&mut ours, &mut theirs).await;
+    close(ours, theirs).await;
     expect_exit(relay).await;
 }
 
@@ -183,9 +151,9 @@ async fn in_the_grace_nobody_is_to_be_sent_here_and_who_comes_is_served() {
     // A signal after that is the first one: the orchestrator's own, which followed its hook.
     relay.process.signal(Signal::TERM);
     relay.process.says("SIGTERM").await;
-    let (mut second, mut second_upstream) = relay.link(&upstream).await;
-    close(&mut second, &mut second_upstream).await;
-    close(&mut ours, &mut theirs).await;
+    let (second, second_upstream) = relay.link(&upstream).await;
+    close(second, second_upstream).await;
+    close(ours, theirs).await;
     assert!(relay.process.is_running(), "the grace goes on");
 }
 
@@ -193,7 +161,7 @@ async fn in_the_grace_nobody_is_to_be_sent_here_and_who_comes_is_served() {
 async fn a_late_request_is_refused() {
     let upstream = Upstream::start().await;
     let mut relay = Setup::to(&upstream).limits("drain_timeout = 0").start().await;
-    let (mut ours, mut theirs) = relay.link(&upstream).await;
+    let (ours, theirs) = relay.link(&upstream).await;
     let (mut early, mut mute) = (connect(&relay).await, connect(&relay).await);
     relay.process.signal(Signal::INT);
     relay.process.says("draining: no new clients").await;
@@ -206,7 +174,7 @@ async fn a_late_request_is_refused() {
     let answer = operator(&relay, "/readyz").ask().await;
     assert_eq!((answer.status, answer.text.as_str()), (503, "draining: no new client is admitted\n"));
     assert_eq!(operator(&relay, "/links").ask().await.json.as_array().unwrap().len(), 1);
-    close(&mut ours, &mut theirs).await;
+    close(ours, theirs).await;
     expect_exit(relay).await;
 }
 
@@ -214,7 +182,7 @@ async fn a_late_request_is_refused() {
 async fn who_is_queued_when_the_listener_closes_is_answered() {
     let upstream = Upstream::start().await;
     let mut relay = Setup::to(&upstream).limits("drain_timeout = 0").start().await;
-    let (mut ours, mut theirs) = relay.link(&upstream).await;
+    let (ours, theirs) = relay.link(&upstream).await;
     // Held still, it has the signal, and a queue full of clients, at the same moment.
     relay.process.signal(Signal::STOP);
     let mut asking = Vec::new();
@@ -231,7 +199,7 @@ async fn who_is_queued_when_the_listener_closes_is_answered() {
     }
     drop(asking);
     drop(serving);
-    close(&mut ours, &mut theirs).await;
+    close(ours, theirs).await;
     relay.process.signal(Signal::INT);
     expect_exit(relay).await;
 }

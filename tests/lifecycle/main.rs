@@ -1,9 +1,13 @@
-//! How the relay comes and goes, as a process: what its clients notice of a drain, a successor, and a service manager.
+//! How the relay comes and goes, as a process: what its clients notice of a drain, and of a successor.
 //!
 //! Linux only: that is where the tests can hold a process still, and look at what it has.
 #![cfg(target_os = "linux")]
 
 mod drain;
+mod peers;
 mod process;
+mod restart;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod takeover;

@@ -19,18 +19,32 @@ use crate::support::within;
 #[must_use]
 pub struct Setup {
     upstream: String,
+    server: String,
     limits: String,
+    arguments: Vec<String>,
 }
 
 impl Setup {
     /// To this upstream, on free ports, with two workers, asking for no key.
     pub fn to(upstream: &Upstream) -> Self {
-        Self { upstream: upstream.base_url(), limits: String::new() }
+        Self { upstream: upstream.base_url(), server: String::new(), limits: String::new(), arguments: Vec::new() }
+    }
+
+    /// Lines for `[server]`.
+    pub fn server(mut self, toml: &str) -> Self {
+        add(&mut self.server, toml);
+        self
     }
 
     /// Lines for `[limits]`.
     pub fn limits(mut self, toml: &str) -> Self {
         add(&mut self.limits, toml);
+        self
+    }
+
+    /// One more argument of `serve`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
         self
     }
 
@@ -40,19 +54,27 @@ impl Setup {
         Relay::run(command, folder).await
     }
 
+    /// Starts it, and waits until it gives up: its exit code, and its log.
+    pub async fn fails(self) -> (Option<i32>, String) {
+        let (command, _folder) = self.command();
+        let mut process = Process::start(command);
+        let code = process.exit_code().await;
+        (code, process.whole_log().await)
+    }
+
     /// The command that starts it, and the folder that it needs.
     pub fn command(self) -> (Command, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
-        let Self { upstream, limits } = self;
+        let Self { upstream, server, limits, arguments } = self;
+        let listen = if server.contains("listen =") { "" } else { "listen = [\"127.0.0.1:0\"]\n" };
         let config = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nauth = \"none\"\nworkers = 2\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [limits]\n{limits}[[upstreams]]\nname = \"test\"\nkind = \"compatible\"\n\
-             url = \"{upstream}/v1/realtime?model={{model}}\"\n"
+            "[server]\n{listen}auth = \"none\"\nworkers = 2\n{server}[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\n{limits}[[upstreams]]\n\
+             name = \"test\"\nkind = \"compatible\"\nurl = \"{upstream}/v1/realtime?model={{model}}\"\n"
         );
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-relay"));
-        command.args(["serve", "--config"]).arg(&file);
+        command.args(["serve", "--config"]).arg(&file).args(arguments).env_remove("LISTEN_FDS");
         (command, folder)
     }
 }
@@ -89,6 +111,11 @@ impl Process {
 
     pub fn log(&self) -> String {
         self.log.borrow().join("\n")
+    }
+
+    pub async fn whole_log(&mut self) -> String {
+        let _ = within("the end of the log", self.log.wait_for(|_| false)).await;
+        self.log()
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -144,6 +171,11 @@ impl Relay {
         Self { process, address, admin, _folder: folder }
     }
 
+    /// Where it is, for those who are not to hold it.
+    pub fn place(&self) -> Place {
+        Place { address: self.address, admin: self.admin }
+    }
+
     /// Asks for a link.
     pub async fn ask(&self) -> Asking {
         client(self).model("m").ask().await
@@ -166,6 +198,23 @@ impl Relay {
 }
 
 impl Reached for Relay {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+}
+
+/// Where a relay is, whichever process that may be.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Reached for Place {
     fn address(&self) -> SocketAddr {
         self.address
     }
