@@ -6,7 +6,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::control::config::Config;
 use crate::control::takeover::{Label, Labelled, Serves};
@@ -25,6 +25,8 @@ pub enum Inherited {
         /// Where it offers them.
         path: PathBuf,
     },
+    /// Those of a service manager, which holds them as long as the service is defined.
+    FromManager(Vec<TcpListener>),
 }
 
 /// All that the configuration asks for.
@@ -43,22 +45,35 @@ struct Passed {
 }
 
 impl Inherited {
+    /// What a service manager has passed: `LISTEN_FDS`, where `LISTEN_PID` names this process.
+    pub fn of_manager() -> anyhow::Result<Self> {
+        let mut passed = listenfd::ListenFd::from_env();
+        let mut sockets = Vec::with_capacity(passed.len());
+        for index in 0..passed.len() {
+            let what = || format!("number {index} of the sockets in LISTEN_FDS is no listening TCP socket");
+            sockets.push(passed.take_tcp_listener(index).with_context(what)?.with_context(what)?);
+        }
+        Ok(if sockets.is_empty() { Self::Nothing } else { Self::FromManager(sockets) })
+    }
+
     /// Where the predecessor offers its sockets.
     pub(super) fn predecessor(&self) -> Option<PathBuf> {
         match self {
             Self::FromPredecessor { path, .. } => Some(path.clone()),
-            Self::Nothing => None,
+            Self::Nothing | Self::FromManager(_) => None,
         }
     }
 }
 
 /// Takes what was inherited, and binds what is missing.
 pub(super) fn listen(config: &Config, inherited: Inherited) -> anyhow::Result<Sockets> {
+    let is_managed = matches!(inherited, Inherited::FromManager(_));
     let passed: Vec<(TcpListener, Option<Label>)> = match inherited {
         Inherited::Nothing => Vec::new(),
         Inherited::FromPredecessor { sockets, .. } => {
             sockets.into_iter().map(|Labelled { label, listener }| (listener, Some(label))).collect()
         }
+        Inherited::FromManager(sockets) => sockets.into_iter().map(|listener| (listener, None)).collect(),
     };
     let passed = passed.into_iter().map(|(listener, label)| {
         listener.set_nonblocking(true)?;
@@ -72,6 +87,9 @@ pub(super) fn listen(config: &Config, inherited: Inherited) -> anyhow::Result<So
     // Never shared: an operator who asks twice means the same process.
     let admin = one(config.admin.listen, Serves::Operators, &mut passed, Sharing::Alone)?;
     for left in passed {
+        if is_managed {
+            bail!("a socket that listens on {} was passed in LISTEN_FDS, and nothing is configured there", left.local);
+        }
         tracing::warn!("the predecessor listened on {}, and nothing is configured there: it is closed", left.local);
     }
     Ok(Sockets { clients, admin })
@@ -146,5 +164,23 @@ mod tests {
         let expected = address(&sockets[0]);
         let taken = listen(&config(&format!("[\"{expected}\"]")), from_predecessor(sockets)).unwrap();
         assert_eq!(address(&taken.clients[0]), expected);
+    }
+
+    #[test]
+    fn what_a_manager_passes_is_matched_by_address_and_kept() {
+        let (first, second) = (bound(), bound());
+        let (one, other) = (first.local_addr().unwrap(), second.local_addr().unwrap());
+        let config = config(&format!("[\"{other}\", \"{one}\"]"));
+        let taken = listen(&config, Inherited::FromManager(vec![first, second])).unwrap();
+        assert_eq!(taken.clients.iter().map(address).collect::<Vec<_>>(), [other, one]);
+        assert!(taken.clients.iter().all(|taken| taken.label.kept) && !taken.admin.label.kept);
+    }
+
+    #[test]
+    fn what_a_manager_passes_for_nothing_is_named() {
+        let stray = bound();
+        let address = stray.local_addr().unwrap().to_string();
+        let refused = listen(&config("[\"127.0.0.1:0\"]"), Inherited::FromManager(vec![stray])).err().unwrap();
+        assert!(refused.to_string().contains(&address), "{refused}");
     }
 }

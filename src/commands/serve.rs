@@ -71,7 +71,7 @@ fn serve(config: Config, takeover: Option<PathBuf>) -> anyhow::Result<()> {
 
 /// The listening sockets that are there already, and the process that still uses them.
 async fn inherit(takeover: Option<PathBuf>) -> anyhow::Result<(Inherited, Option<Predecessor>)> {
-    let Some(path) = takeover else { return Ok((Inherited::Nothing, None)) };
+    let Some(path) = takeover else { return Ok((Inherited::of_manager()?, None)) };
     let (predecessor, sockets) = Predecessor::meet(&path).await?;
     tracing::info!("{} listening sockets are taken over", sockets.len());
     Ok((Inherited::FromPredecessor { sockets, path }, Some(predecessor)))

@@ -21,13 +21,20 @@ pub struct Setup {
     upstream: String,
     server: String,
     limits: String,
+    more: String,
     arguments: Vec<String>,
 }
 
 impl Setup {
     /// To this upstream, on free ports, with two workers, asking for no key.
     pub fn to(upstream: &Upstream) -> Self {
-        Self { upstream: upstream.base_url(), server: String::new(), limits: String::new(), arguments: Vec::new() }
+        Self {
+            upstream: upstream.base_url(),
+            server: String::new(),
+            limits: String::new(),
+            more: String::new(),
+            arguments: Vec::new(),
+        }
     }
 
     /// Lines for `[server]`.
@@ -39,6 +46,18 @@ impl Setup {
     /// Lines for `[limits]`.
     pub fn limits(mut self, toml: &str) -> Self {
         add(&mut self.limits, toml);
+        self
+    }
+
+    /// Whole tables.
+    pub fn more(mut self, toml: &str) -> Self {
+        add(&mut self.more, toml);
+        self
+    }
+
+    /// With this in place of that in what was told for whole tables.
+    pub fn replaced(mut self, this: &str, by: &str) -> Self {
+        self.more = self.more.replace(this, by);
         self
     }
 
@@ -66,11 +85,12 @@ impl Setup {
     pub fn command(self) -> (Command, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
-        let Self { upstream, server, limits, arguments } = self;
+        let Self { upstream, server, limits, more, arguments } = self;
         let listen = if server.contains("listen =") { "" } else { "listen = [\"127.0.0.1:0\"]\n" };
+        let admin = if more.contains("[admin]") { "" } else { "[admin]\nlisten = \"127.0.0.1:0\"\n" };
         let config = format!(
-            "[server]\n{listen}auth = \"none\"\nworkers = 2\n{server}[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\n{limits}[[upstreams]]\n\
-             name = \"test\"\nkind = \"compatible\"\nurl = \"{upstream}/v1/realtime?model={{model}}\"\n"
+            "[server]\n{listen}auth = \"none\"\nworkers = 2\n{server}{admin}[limits]\n{limits}[[upstreams]]\n\
+             name = \"test\"\nkind = \"compatible\"\nurl = \"{upstream}/v1/realtime?model={{model}}\"\n{more}"
         );
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-relay"));
