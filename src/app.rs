@@ -16,8 +16,8 @@ use anyhow::Context;
 use crate::control::config::Config;
 use crate::control::drain::{Drain, Schedule};
 use crate::control::takeover::Offer;
-use crate::edge::Edge;
 use crate::edge::upstream::shared::Shared;
+use crate::edge::{Common, Edge};
 use crate::worker::Worker;
 use acceptor::Acceptor;
 use house::Openings;
@@ -56,7 +56,8 @@ impl Relay {
         let offer = offer.transpose()?;
         let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
         let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
-        let workers = workers(&config, &upstreams, &drain)?;
+        let common = Common { counts: Arc::default(), upstreams: upstreams.clone(), drain: drain.clone() };
+        let workers = workers(&config, &common)?;
         let token = config.admin.token.clone();
         let openings = Openings { sockets, token, offer, upstreams, workers, drain: drain.clone() };
         let acceptor = Acceptor::start(openings, schedule).context("cannot accept connections")?;
@@ -71,11 +72,10 @@ impl Relay {
     }
 }
 
-fn workers(config: &Arc<Config>, upstreams: &[Arc<Shared>], drain: &Arc<Drain>) -> anyhow::Result<Vec<Worker>> {
-    let numbers = 0..config.server.workers.get();
+fn workers(config: &Arc<Config>, common: &Common) -> anyhow::Result<Vec<Worker>> {
     let start = |number| {
-        let (config, upstreams, drain) = (config.clone(), upstreams.to_vec(), drain.clone());
-        Worker::start(number, move || Edge::new(&config, &upstreams, &drain, number).map_err(anyhow::Error::from))
+        let (config, common) = (config.clone(), common.clone());
+        Worker::start(number, move || Edge::new(&config, &common, number).map_err(anyhow::Error::from))
     };
-    numbers.map(start).collect()
+    (0..config.server.workers.get()).map(start).collect()
 }

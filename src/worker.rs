@@ -163,14 +163,15 @@ mod tests {
 
     use super::*;
     use crate::control::config;
+    use crate::edge::Common;
     use crate::edge::upstream::shared::Shared;
 
     fn worker(number: usize) -> Worker {
         Worker::start(number, move || {
             let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
             let config = config::parse(config).map_err(io::Error::other)?;
-            let shared = [Arc::new(Shared::new(&config.upstreams[0]))];
-            Edge::new(&config, &shared, &Arc::default(), number).map_err(io::Error::other)
+            let upstreams = vec![Arc::new(Shared::new(&config.upstreams[0]))];
+            Edge::new(&config, &Common { upstreams, ..Common::default() }, number).map_err(io::Error::other)
         })
         .unwrap()
     }

@@ -1,6 +1,8 @@
 //! `serve`: runs the relay until a signal, or an operator, has it drained. It refuses to know how a relay is built, and
 //! what a drain consists of.
 
+mod open_files;
+
 use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -47,10 +49,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
 }
 
 fn serve(config: Config, takeover: Option<PathBuf>) -> anyhow::Result<()> {
-    // A link takes two file descriptors, and the usual soft limit is 1,024.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
-    }
+    open_files::provide(&config);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // Before the start: a signal that comes while it starts is not to kill it.
         let signals = Signals::catch()?;

@@ -74,6 +74,7 @@ pub fn ended(info: &LinkInfo, report: &LinkReport) {
         reason = %report.ending.reason(),
         client_close = report.client_close,
         upstream_close = report.upstream_close,
+        unsettled = report.unsettled,
     );
 }
 

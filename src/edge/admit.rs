@@ -1,18 +1,19 @@
 //! Admission: may this request have a link, and to which upstream?
 //!
-//! Checked in the order of the list in [`admit`], cheapest first. It refuses to dial, to wait, and to know how an
-//! upstream wants to be asked; nothing of a client that is refused reaches one.
+//! Checked in the order of the lists in [`upgrade`] and [`admit`], cheapest first. It refuses to dial, to wait, and to
+//! know how an upstream wants to be asked; nothing of a client that is refused reaches one.
 
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
-use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER};
+use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request;
 
+use super::gate::Places;
 use super::refusal::Refusal;
 use super::upstream::{Candidate, Wanted};
-use super::{Edge, credential, handshake, loopback, query};
+use super::{Client, Edge, credential, handshake, loopback, query};
 use crate::control::config::{self, Auth, Key, Secret};
 use crate::control::drain::Phase;
 use credential::Credential;
@@ -21,8 +22,17 @@ use query::{Query, Route};
 /// Where clients find the relay. The last two are Azure's.
 const PATHS: [&str; 3] = ["/v1/realtime", "/openai/v1/realtime", "/openai/realtime"];
 
-/// When a client that came too late for this process may come again, in seconds: the next one is there, or comes soon.
-const AT_ONCE: HeaderValue = HeaderValue::from_static("1");
+/// When a client that came too late for this process may come again: the next one is there, or comes soon.
+const SOON: Duration = Duration::from_secs(1);
+
+/// An upgrade to WebSocket that can be answered.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// What our 101 says in `Sec-WebSocket-Accept`.
+    pub accept: HeaderValue,
+    /// Whether the client offered the subprotocol `realtime`.
+    pub offers_realtime: bool,
+}
 
 /// A request that may have its link, once an upstream stands.
 #[derive(Debug)]
@@ -33,29 +43,40 @@ pub struct Admitted {
     pub wanted: Wanted,
     /// Who can give it: at least one.
     pub candidates: Vec<Candidate>,
-    /// What our 101 says in `Sec-WebSocket-Accept`.
-    pub accept: HeaderValue,
-    /// Whether the client offered the subprotocol `realtime`.
-    pub offers_realtime: bool,
+    /// Held until the link is gone.
+    pub places: Places,
 }
 
-/// Judges a request.
-pub fn admit(edge: &Edge, head: &request::Parts, request_id: &HeaderValue) -> Result<Admitted, Refusal> {
+/// Whether a request asks for an upgrade, from where it may. One that does not is refused in HTTP in any case: what
+/// speaks no WebSocket reads no frame, and to a page of another origin nothing is told.
+pub fn upgrade(edge: &Edge, head: &request::Parts) -> Result<Upgrade, Refusal> {
     if !PATHS.contains(&head.uri.path()) {
         let message = format!("there is nothing here; clients connect to {}", PATHS[0]);
         return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", message));
     }
     let accept = handshake::check_upgrade(head)?;
     check_origin(edge, head)?;
+    let offers_realtime = credential::subprotocols(&head.headers).any(|item| item == "realtime");
+    Ok(Upgrade { accept, offers_realtime })
+}
+
+/// Judges a request for an upgrade.
+pub fn admit(
+    edge: &Edge,
+    head: &request::Parts,
+    client: Client,
+    request_id: &HeaderValue,
+) -> Result<Admitted, Refusal> {
+    // How the process is comes first; then who asks, for what, and whether there is room.
     check_drain(edge)?;
     let query = Query::decode(head.uri.query().unwrap_or_default());
     let credential = Credential::of(&head.headers, &query);
-    let holder = check_key(edge, credential)?;
+    let holder = check_key(edge, client, credential)?;
     let (route, rest) = query.route()?;
     let candidates = candidates(edge, holder.key, &route, &head.headers)?;
+    let places = edge.gate.enter(holder.key)?;
     let wanted = Wanted { request_id: request_id.clone(), route, query: rest, passed_key: holder.passed };
-    let offers_realtime = credential::subprotocols(&head.headers).any(|item| item == "realtime");
-    Ok(Admitted { key_name: holder.name, wanted, candidates, accept, offers_realtime })
+    Ok(Admitted { key_name: holder.name, wanted, candidates, places })
 }
 
 fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {
@@ -78,7 +99,7 @@ fn check_drain(edge: &Edge) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = "this relay is about to stop and admits nobody any more; connect again";
-    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message).with_header(RETRY_AFTER, AT_ONCE))
+    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message).with_retry_after(SOON))
 }
 
 /// Who asks.
@@ -91,17 +112,28 @@ struct Holder<'e> {
     passed: Option<Secret>,
 }
 
-fn check_key(edge: &Edge, credential: Option<Credential>) -> Result<Holder<'_>, Refusal> {
-    if edge.auth == Auth::None {
-        return Ok(Holder { name: "none".into(), key: None, passed: None });
+fn check_key(edge: &Edge, client: Client, credential: Option<Credential>) -> Result<Holder<'_>, Refusal> {
+    let sent = |credential: Option<_>| credential.ok_or_else(|| unauthorized("no API key was sent"));
+    match edge.auth {
+        Auth::None => Ok(Holder { name: "none".into(), key: None, passed: None }),
+        Auth::Passthrough => {
+            let passed = Some(sent(credential)?.into_secret());
+            Ok(Holder { name: "passthrough".into(), key: None, passed })
+        }
+        Auth::Keys => {
+            let address = client.address.ip();
+            // Before the key is looked at: else who guesses would learn when one is right.
+            edge.gate.listens_to(address)?;
+            let key = sent(credential).and_then(|credential| find_key(edge, &credential));
+            let key = key.inspect_err(|_| edge.gate.count_failure(address))?;
+            Ok(Holder { name: key.name.as_str().into(), key: Some(key), passed: None })
+        }
     }
-    let credential = credential.ok_or_else(|| unauthorized("no API key was sent"))?;
-    if edge.auth == Auth::Passthrough {
-        return Ok(Holder { name: "passthrough".into(), key: None, passed: Some(credential.into_secret()) });
-    }
+}
+
+fn find_key<'e>(edge: &'e Edge, credential: &Credential) -> Result<&'e Key, Refusal> {
     let key = edge.keys.find(credential.expose(), SystemTime::now());
-    let key = key.ok_or_else(|| unauthorized("the API key is not known here, or has expired"))?;
-    Ok(Holder { name: key.name.as_str().into(), key: Some(key), passed: None })
+    key.ok_or_else(|| unauthorized("the API key is not known here, or has expired"))
 }
 
 fn unauthorized(what: &str) -> Refusal {

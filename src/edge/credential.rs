@@ -15,26 +15,48 @@ const BEARER: &str = "Bearer ";
 
 /// A key that a client presented.
 #[derive(Debug)]
-pub struct Credential(Secret);
+pub struct Credential {
+    key: Secret,
+    source: Source,
+}
+
+/// Where a key stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// As a subprotocol.
+    Subprotocol,
+    /// In a header, where no browser can put it.
+    Header,
+    /// In the query.
+    Query,
+}
 
 impl Credential {
     /// The first key that a request carries.
     pub fn of(headers: &HeaderMap, query: &Query) -> Option<Self> {
         let in_subprotocol = || subprotocols(headers).find_map(|item| item.strip_prefix(SUBPROTOCOL_PREFIX));
         let header = |name: &str| handshake::only(headers, name).and_then(|value| value.to_str().ok());
-        let found =
-            in_subprotocol().or_else(|| bearer_of(headers)).or_else(|| header("api-key")).or_else(|| query.key());
-        found.map(str::trim).filter(|key| !key.is_empty()).map(|key| Self(Secret::new(key)))
+        let in_header = || bearer_of(headers).or_else(|| header("api-key"));
+        let found = in_subprotocol().map(|key| (key, Source::Subprotocol));
+        let found = found.or_else(|| Some((in_header()?, Source::Header)));
+        let (key, source) = found.or_else(|| Some((query.key()?, Source::Query)))?;
+        let key = key.trim();
+        (!key.is_empty()).then(|| Self { key: Secret::new(key), source })
+    }
+
+    /// Where it stood.
+    pub fn source(&self) -> Source {
+        self.source
     }
 
     /// The key itself.
     pub fn expose(&self) -> &str {
-        self.0.expose()
+        self.key.expose()
     }
 
     /// The key, to be sent on.
     pub fn into_secret(self) -> Secret {
-        self.0
+        self.key
     }
 }
 

@@ -3,25 +3,33 @@
 //! It refuses to read a byte of them, and to know the workers.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Client;
 
-/// How long to rest when the process has run out of what an accepted socket needs.
-const REST: Duration = Duration::from_millis(100);
+/// How long to rest when the process has run out of what an accepted socket needs: the first time, doubled up to the
+/// last. Trying again at once would only burn the core; those who wait are queued by the system meanwhile.
+const FIRST_REST: Duration = Duration::from_millis(10);
+const LAST_REST: Duration = Duration::from_millis(500);
+/// Without a failure for so long, it is over. At the edge, where every client that leaves makes room for one more, it
+/// would else begin and end with each of them.
+const CALM: Duration = Duration::from_secs(1);
 
 /// Accepts until dropped, and gives each client to `hand_over` on a socket that belongs to no runtime.
 ///
 /// Cancel safe: a connection is either still queued by the system or handed over.
 pub async fn accept(listener: Rc<TcpListener>, hand_over: impl Fn(TcpStream, Client)) {
+    let mut door = Door::new(listener);
     loop {
-        match listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
-            Ok((stream, address)) => hand_over(stream, Client { address }),
-            Err(error) => rest_after(&error).await,
+        let (stream, address) = door.next().await;
+        match stream.into_std() {
+            Ok(stream) => hand_over(stream, Client { address }),
+            Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
         }
     }
 }
@@ -39,13 +47,66 @@ pub fn take_queued(listener: &std::net::TcpListener, hand_over: impl Fn(TcpStrea
     }
 }
 
-/// After a failed accept: says so, and rests where trying again at once would only burn the core.
-pub(super) async fn rest_after(error: &io::Error) {
-    if is_of_one_client(error) {
-        return;
+/// A listener that goes on, whatever happens. It says once when it can accept nobody, and once when it can again.
+pub(super) struct Door {
+    listener: Rc<TcpListener>,
+    trouble: Option<Trouble>,
+}
+
+/// Accepting has failed of late.
+struct Trouble {
+    /// How long it rested after the last failure.
+    rest: Duration,
+    /// Unless it fails again, the trouble is over then.
+    over: Instant,
+}
+
+impl Door {
+    pub(super) fn new(listener: impl Into<Rc<TcpListener>>) -> Self {
+        Self { listener: listener.into(), trouble: None }
     }
-    tracing::warn!(%error, "cannot accept connections");
-    tokio::time::sleep(REST).await;
+
+    /// The next connection.
+    ///
+    /// Cancel safe: a connection is either still queued by the system or returned.
+    pub(super) async fn next(&mut self) -> (tokio::net::TcpStream, SocketAddr) {
+        loop {
+            let accepted = tokio::select! {
+                biased; // as long as somebody waits, it is not over
+                accepted = self.listener.accept() => accepted,
+                () = end_of(self.trouble.as_ref()) => {
+                    tracing::info!("connections are accepted again");
+                    self.trouble = None;
+                    continue;
+                }
+            };
+            match accepted {
+                Ok(accepted) => return accepted,
+                Err(error) => self.rest_after(&error).await,
+            }
+        }
+    }
+
+    async fn rest_after(&mut self, error: &io::Error) {
+        if is_of_one_client(error) {
+            return;
+        }
+        let rest = if let Some(trouble) = &self.trouble {
+            (trouble.rest * 2).min(LAST_REST)
+        } else {
+            tracing::warn!(%error, "cannot accept connections; trying on");
+            FIRST_REST
+        };
+        self.trouble = Some(Trouble { rest, over: Instant::now() + rest + CALM });
+        sleep(rest).await;
+    }
+}
+
+async fn end_of(trouble: Option<&Trouble>) {
+    match trouble {
+        Some(trouble) => sleep_until(trouble.over).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Whether an accept failed for a client that went away meanwhile, which is its own affair.

@@ -1,14 +1,14 @@
-//! How much a worker carries: a place is taken for each accepted connection, until its link, or the refused connection,
-//! is gone.
+//! Places that are taken: on a worker by each accepted connection, until its link, or the refused connection, is gone; at
+//! the gate by each link, from its admission on.
 //!
-//! It refuses to know what takes the places.
+//! It refuses to know what takes them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The places that are taken on one worker.
+/// The places that are taken.
 #[derive(Debug, Default)]
 pub struct Load {
     taken: AtomicUsize,
@@ -17,7 +17,7 @@ pub struct Load {
     emptied: Notify,
 }
 
-/// A place on a worker. Dropped, it is free.
+/// A place. Dropped, it is free.
 #[derive(Debug)]
 pub struct Slot(Arc<Load>);
 
@@ -26,6 +26,13 @@ impl Load {
     pub fn take(self: &Arc<Self>) -> Slot {
         self.taken.fetch_add(1, Ordering::Relaxed);
         Slot(self.clone())
+    }
+
+    /// Takes a place, unless `most` are taken.
+    pub fn take_of(self: &Arc<Self>, most: usize) -> Option<Slot> {
+        let take = |taken| (taken < most).then(|| taken + 1);
+        let found = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        found.is_ok().then(|| Slot(self.clone()))
     }
 
     /// How many places are taken at this moment.

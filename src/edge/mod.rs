@@ -6,7 +6,10 @@
 pub mod admin;
 pub mod admit;
 pub mod bind;
+pub mod browser;
 pub mod credential;
+pub mod failures;
+pub mod gate;
 pub mod handshake;
 pub mod links;
 pub mod listener;
@@ -16,6 +19,7 @@ pub mod loopback;
 pub mod query;
 pub mod refusal;
 pub mod service;
+pub mod shortage;
 pub mod start;
 pub mod tls;
 pub mod upstream;
@@ -26,7 +30,7 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::control::config::{Auth, Config, Origins};
+use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
 use crate::control::drain::Drain;
 use crate::control::keys::Keys;
 use crate::control::link_info::LinkInfo;
@@ -36,6 +40,7 @@ use crate::relay::table::Table;
 
 use uuid::Uuid;
 
+use gate::{Counts, Gate};
 use liveness::Liveness;
 use tls::Acceptor;
 use upstream::Upstream;
@@ -43,34 +48,42 @@ use upstream::dial::Deadlines;
 use upstream::pool::{self, Opening};
 use upstream::shared::Shared;
 
-/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in [`Shared`] and
-/// [`Drain`].
+/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in
+/// [`Common`].
 #[derive(Debug)]
 pub struct Edge {
     auth: Auth,
     origins: Origins,
+    refuse_browsers_with: RefuseWith,
     keys: Keys,
+    gate: Gate,
     upstreams: Vec<Rc<Upstream>>,
     tls: Option<Acceptor>,
     liveness: Liveness,
-    limits: crate::control::config::Limits,
+    limits: config::Limits,
+    link_limits: Rc<link::Limits>,
     drain: Arc<Drain>,
     links: Rc<Table<Uuid, LinkInfo>>,
     /// Since this was decided, a link ends as soon as it begins.
     over: Cell<Option<Decision>>,
 }
 
+/// What the edges of all workers share.
+#[derive(Debug, Clone, Default)]
+pub struct Common {
+    /// What is counted over all of them.
+    pub counts: Arc<Counts>,
+    /// What is known of each upstream, in the order of the configuration.
+    pub upstreams: Vec<Arc<Shared>>,
+    /// Whether anybody is still admitted.
+    pub drain: Arc<Drain>,
+}
+
 impl Edge {
-    /// The edge that `config` describes, on the worker of this number; `shared` is what all workers know of each
-    /// upstream, in the same order, and `drain` tells when nobody is admitted any more. Fails where the TLS stack refuses
-    /// a certificate, a key or an authority.
-    pub fn new(
-        config: &Config,
-        shared: &[Arc<Shared>],
-        drain: &Arc<Drain>,
-        worker: usize,
-    ) -> Result<Self, tls::TlsError> {
-        let upstreams = config.upstreams.iter().zip(shared).map(|(upstream, shared)| {
+    /// The edge that `config` describes, on the worker of this number. Fails where the TLS stack refuses a certificate, a
+    /// key or an authority.
+    pub fn new(config: &Config, common: &Common, worker: usize) -> Result<Self, tls::TlsError> {
+        let upstreams = config.upstreams.iter().zip(&common.upstreams).map(|(upstream, shared)| {
             let warm = share(upstream.warm, config.server.workers, worker);
             Upstream::new(upstream, shared.clone(), warm).map(Rc::new)
         });
@@ -78,12 +91,15 @@ impl Edge {
         Ok(Self {
             auth: config.server.auth,
             origins: config.server.allowed_origins.clone(),
+            refuse_browsers_with: config.server.refuse_browsers_with,
             keys: Keys::new(&config.keys),
+            gate: Gate::new(config, &common.counts),
             upstreams,
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
             liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
-            drain: drain.clone(),
+            link_limits: Rc::new(link_limits(&config.limits)),
+            drain: common.drain.clone(),
             links: Rc::default(),
             over: Cell::new(None),
         })
@@ -100,13 +116,18 @@ impl Edge {
     fn deadlines(&self) -> Deadlines {
         Deadlines { dial: self.limits.dial_timeout, all: self.limits.admission_timeout }
     }
+}
 
-    fn link_limits(&self) -> link::Limits {
-        link::Limits {
-            max_message_bytes: self.limits.max_message_bytes,
-            write_timeout: self.limits.write_timeout,
-            close_timeout: self.limits.close_timeout,
-        }
+/// The bounds of this worker's links.
+fn link_limits(limits: &config::Limits) -> link::Limits {
+    link::Limits {
+        max_message_bytes: limits.max_message_bytes,
+        write_timeout: limits.write_timeout,
+        close_timeout: limits.close_timeout,
+        settle_timeout: limits.settle_timeout,
+        ping_interval: limits.ping_interval,
+        idle_timeout: limits.idle_timeout,
+        max_link: limits.max_link,
     }
 }
 

@@ -2,14 +2,20 @@
 //!
 //! It refuses to know why; each check says that in its own words.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 /// The header that carries the request id, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a client is told to wait where another link has to end before there is room for its own. Links last minutes, so
+/// among many one ends every few seconds; among few, nobody knows.
+pub const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest `x-request-id` that is taken over.
 const MAX_REQUEST_ID: usize = 128;
@@ -40,6 +46,13 @@ impl Refusal {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// With the advice to try again after so long: whole seconds, at least one.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        self.with_header(RETRY_AFTER, HeaderValue::try_from(seconds.to_string()).expect("digits"))
     }
 
     /// With the upstream's own JSON as the body.
@@ -73,7 +86,8 @@ impl Refusal {
         json!({ "error": error }).to_string().into()
     }
 
-    fn error_type(&self) -> &'static str {
+    /// The `type` of the error object.
+    pub fn error_type(&self) -> &'static str {
         if self.code.starts_with("upstream_") {
             return "upstream_error";
         }

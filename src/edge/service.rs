@@ -20,13 +20,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::admit::admit;
+use super::admit::{self, admit};
+use super::browser::{self, Farewell};
 use super::load::Slot;
 use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
 use super::tls::Conn;
 use super::upstream::attempts;
 use super::{Client, Edge, admin, start};
+use crate::control::config::RefuseWith;
 use crate::control::record;
 use crate::relay::link::Leg;
 
@@ -42,8 +44,8 @@ const LINGER: Duration = Duration::from_secs(2);
 pub async fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot) {
     let deadline = Instant::now() + edge.limits.handshake_timeout;
     let Some(stream) = begin_tls(stream, &edge, deadline).await else { return };
-    let begun = Rc::new(Cell::new(None));
-    let service = Admission { client, edge: edge.clone(), begun: begun.clone() };
+    let switched = Rc::new(Cell::new(None));
+    let service = Admission { client, edge: edge.clone(), switched: switched.clone() };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(deadline.saturating_duration_since(Instant::now()))
@@ -55,14 +57,15 @@ pub async fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot
     }
     let parts = connection.into_parts();
     let stream = parts.io.into_inner();
-    match begun.take() {
-        Some(begun) => {
+    match switched.take() {
+        Some(Switched::Link(begun)) => {
             // A copy, so that the few early bytes do not keep hyper's whole buffer alive.
             let leg = Leg { stream, early: Bytes::copy_from_slice(&parts.read_buf) };
             watch(&edge, [leg.stream.tcp(), begun.opened.leg.stream.tcp()]);
-            start::start(begun, leg, &edge, slot);
+            start::start(*begun, leg, &edge, slot);
         }
-        None => linger(stream).await,
+        Some(Switched::Refused(farewell)) => linger(stream, Some(farewell)).await,
+        None => linger(stream, None).await,
     }
 }
 
@@ -79,8 +82,8 @@ async fn begin_tls(stream: TcpStream, edge: &Edge, deadline: Instant) -> Option<
 }
 
 /// From here on nobody waits for these peers with a deadline of a few seconds.
-fn watch(edge: &Edge, sockets: [&TcpStream; 2]) {
-    for socket in sockets {
+fn watch(edge: &Edge, sockets: [Option<&TcpStream>; 2]) {
+    for socket in sockets.into_iter().flatten() {
         if let Err(error) = edge.liveness.watch(socket) {
             // A socket that is gone already takes no option; the link will say so.
             tracing::debug!(%error, "a socket takes no keepalive");
@@ -88,21 +91,32 @@ fn watch(edge: &Edge, sockets: [&TcpStream; 2]) {
     }
 }
 
-async fn linger(mut stream: Conn) {
+/// Sees to it that a refusal arrives: the answer that hyper has sent, or the farewell behind a 101.
+async fn linger(mut stream: Conn, farewell: Option<Farewell>) {
     let mut scrap = [0; 1024];
     let until_end = async {
-        // hyper has sent the answer and its end; a client that is polite closes now.
+        if let Some(farewell) = farewell {
+            farewell.tell(&mut stream).await.ok();
+        }
+        // Everything is said; a client that is polite closes now.
         stream.shutdown().await.ok();
         while stream.read(&mut scrap).await.is_ok_and(|read| read > 0) {}
     };
     let _ = timeout(LINGER, until_end).await;
 }
 
-/// Answers the requests of one connection. What was decided leaves it in `begun`.
+/// Answers the requests of one connection. What becomes of it behind a 101 leaves it in `switched`.
 struct Admission {
     client: Client,
     edge: Rc<Edge>,
-    begun: Rc<Cell<Option<Begun>>>,
+    switched: Rc<Cell<Option<Switched>>>,
+}
+
+/// A connection that speaks WebSocket from now on.
+enum Switched {
+    Link(Box<Begun>),
+    /// It ends with these frames.
+    Refused(Farewell),
 }
 
 impl Service<Request<Incoming>> for Admission {
@@ -111,8 +125,8 @@ impl Service<Request<Incoming>> for Admission {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (client, edge, begun) = (self.client, self.edge.clone(), self.begun.clone());
-        Box::pin(async move { Ok(answer(request, client, &edge, &begun).await) })
+        let (client, edge, switched) = (self.client, self.edge.clone(), self.switched.clone());
+        Box::pin(async move { Ok(answer(request, client, &edge, &switched).await) })
     }
 }
 
@@ -120,24 +134,29 @@ async fn answer(
     request: Request<Incoming>,
     client: Client,
     edge: &Edge,
-    begun: &Cell<Option<Begun>>,
+    switched: &Cell<Option<Switched>>,
 ) -> Response<Full<Bytes>> {
     if let Some(response) = admin::probe(&request, edge.drain.phase()) {
         return response;
     }
     let (head, _) = request.into_parts();
     let request_id = request_id(head.headers.get(REQUEST_ID));
-    match open(&head, &request_id, client, edge).await {
-        Ok(opened) => {
-            let response = switching(&opened.admitted);
-            begun.set(Some(opened));
-            response
+    let note = |refusal: &Refusal| {
+        record::refused(&request_id, client.address, refusal.status.as_u16(), refusal.code, &refusal.message);
+    };
+    let upgrade = match admit::upgrade(edge, &head).inspect_err(note) {
+        Ok(upgrade) => upgrade,
+        Err(refusal) => return refusal.response(&request_id),
+    };
+    let outcome = match open(&head, &request_id, client, edge).await.inspect_err(note) {
+        Ok(begun) => Switched::Link(Box::new(begun)),
+        Err(refusal) if edge.refuse_browsers_with == RefuseWith::Event && browser::asks(&head) => {
+            Switched::Refused(Farewell::new(&refusal, request_id.to_str().unwrap_or_default()))
         }
-        Err(refusal) => {
-            record::refused(&request_id, client.address, refusal.status.as_u16(), refusal.code, &refusal.message);
-            refusal.response(&request_id)
-        }
-    }
+        Err(refusal) => return refusal.response(&request_id),
+    };
+    switched.set(Some(outcome));
+    switching(upgrade, &request_id)
 }
 
 async fn open(
@@ -146,7 +165,7 @@ async fn open(
     client: Client,
     edge: &Edge,
 ) -> Result<Begun, Refusal> {
-    let admitted = admit(edge, head, request_id)?;
+    let admitted = admit(edge, head, client, request_id)?;
     let max_message_bytes = edge.limits.max_message_bytes;
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
     Ok(Begun { admitted, opened, client })

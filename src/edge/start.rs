@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::{Response, StatusCode};
 
-use super::admit::Admitted;
+use super::admit::{Admitted, Upgrade};
 use super::handshake::WEBSOCKET;
 use super::load::Slot;
 use super::query::Route;
@@ -34,16 +34,16 @@ pub struct Begun {
     pub client: Client,
 }
 
-/// The answer to an admitted client.
-pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
+/// The answer to a client whose upgrade is taken.
+pub fn switching(upgrade: Upgrade, request_id: &HeaderValue) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(UPGRADE, WEBSOCKET);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, admitted.accept.clone());
-    headers.insert(REQUEST_ID, admitted.wanted.request_id.clone());
-    if admitted.offers_realtime {
+    headers.insert(SEC_WEBSOCKET_ACCEPT, upgrade.accept);
+    headers.insert(REQUEST_ID, request_id.clone());
+    if upgrade.offers_realtime {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("realtime"));
     }
     response
@@ -52,6 +52,7 @@ pub fn switching(admitted: &Admitted) -> Response<Full<Bytes>> {
 /// Begins the link on the worker of `edge`. `slot` counts it there until it ends.
 pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
     let Begun { admitted, opened, client: Client { address } } = begun;
+    let places = admitted.places;
     let Opened { upstream, model_sent, leg, place } = opened;
     let model_asked = match admitted.wanted.route {
         Route::Model(asked) => asked,
@@ -79,12 +80,12 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         let info = info.clone();
         move |event| record::event(&info, event)
     });
-    let mut link = Link::new(client, upstream, tap, edge.link_limits(), &info.traffic);
+    let mut link = Link::new(client, upstream, tap, edge.link_limits.clone(), &info.traffic);
     record::opened(&info);
     let registered = edge.register(&info);
     tokio::task::spawn_local(async move {
         let report = link.run(&registered.orders, &info.request_id).await;
         record::ended(&info, &report);
-        drop((registered, slot, place));
+        drop((registered, slot, places, place));
     });
 }

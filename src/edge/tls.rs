@@ -45,14 +45,17 @@ pub enum Conn {
     Plain(TcpStream),
     /// TLS over TCP, as server or as client. Boxed: a plain link should not pay for its size.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Closed.
+    Gone,
 }
 
 impl Conn {
     /// The socket below.
-    pub fn tcp(&self) -> &TcpStream {
+    pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Gone => None,
         }
     }
 }
@@ -130,10 +133,15 @@ impl std::fmt::Debug for Connector {
 
 impl Stream for Conn {
     fn abort(&mut self) {
-        match self {
-            Self::Plain(stream) => stream.abort(),
-            Self::Tls(stream) => stream.get_ref().0.set_zero_linger().unwrap_or_default(),
+        if let Some(socket) = self.tcp() {
+            // Fails only on a socket that is gone already.
+            let _ = socket.set_zero_linger();
         }
+        self.hang_up();
+    }
+
+    fn hang_up(&mut self) {
+        *self = Self::Gone;
     }
 }
 
@@ -143,6 +151,7 @@ impl AsyncRead for Conn {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 }
@@ -153,6 +162,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -161,6 +171,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 
@@ -168,6 +179,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 }

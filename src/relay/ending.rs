@@ -50,8 +50,12 @@ pub enum Decision {
 /// What one leg is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Farewell {
-    /// The other peer's own close frame.
-    Theirs,
+    /// The other peer's own close frame, which ends the link.
+    TheirClose,
+    /// The other peer's answer to its close frame.
+    TheirAnswer,
+    /// Our answer to its close frame with this code (1005: without one).
+    Answer(u16),
     /// A close frame of ours, with an `error` event before it where one may stand.
     Ours {
         /// For clients only.
@@ -106,13 +110,14 @@ impl Ending {
         }
     }
 
-    /// What `peer` is told.
-    pub fn farewell(&self, peer: Peer) -> Farewell {
+    /// What `peer` is told. `settling`: a response is under way, or may be, so the upstream will not answer at once.
+    pub fn farewell(&self, peer: Peer, settling: bool) -> Farewell {
         let event = |code, close| Farewell::Ours { event: Some(code), close };
         let close = |close| Farewell::Ours { event: None, close };
         match (self, peer) {
-            // To the other leg the frame itself has gone on; to its sender goes the other's answer.
-            (Self::Close(..), _) => Farewell::Theirs,
+            (Self::Close(who, _), peer) if *who != peer => Farewell::TheirClose,
+            (Self::Close(_, code), _) if settling => Farewell::Answer(*code),
+            (Self::Close(..), _) => Farewell::TheirAnswer,
             (Self::Lost(who, _), peer) if *who == peer => Farewell::Nothing,
             (Self::Stalled(who) | Self::Silent(who), peer) if *who == peer => Farewell::Abort,
             (Self::Panic, _) => Farewell::Abort,
@@ -235,17 +240,22 @@ impl EventCode {
         }
     }
 
-    /// The event as text, in the shape of the Realtime API's own `error` event.
+    /// The event as text.
     pub fn event(self, message: &str, request_id: &str) -> String {
-        // Written by hand so that `type` stands first, as in every event of the live service.
-        let error = json!({
-            "type": self.error_type(),
-            "code": self.code(),
-            "message": format!("{message} (request id: {request_id})"),
-            "param": null,
-            "event_id": null,
-        });
-        let event_id = json!(format!("event_{}", request_id.trim_start_matches("req_")));
-        format!(r#"{{"type":"error","event_id":{event_id},"error":{error}}}"#)
+        error_event(self.error_type(), self.code(), message, request_id)
     }
+}
+
+/// An `error` event as text, in the shape of the Realtime API's own.
+pub fn error_event(error_type: &str, code: &str, message: &str, request_id: &str) -> String {
+    // Written by hand so that `type` stands first, as in every event of the live service.
+    let error = json!({
+        "type": error_type,
+        "code": code,
+        "message": format!("{message} (request id: {request_id})"),
+        "param": null,
+        "event_id": null,
+    });
+    let event_id = json!(format!("event_{}", request_id.trim_start_matches("req_")));
+    format!(r#"{{"type":"error","event_id":{event_id},"error":{error}}}"#)
 }

@@ -3,6 +3,7 @@
 use fastwebsockets::{Frame, OpCode, Payload};
 
 use super::Peer;
+use super::pump::PingPayload;
 
 /// RFC 6455 section 5.5: 125 bytes of control payload, two of which are the code.
 const MAX_REASON: usize = 123;
@@ -20,6 +21,11 @@ pub fn empty_close(to: Peer) -> Vec<u8> {
 /// The bytes of a text message in one frame to `to`.
 pub fn text(to: Peer, text: &str) -> Vec<u8> {
     encode(to, Frame::text(Payload::Borrowed(text.as_bytes())))
+}
+
+/// The bytes of a ping to `to`.
+pub fn ping(to: Peer, payload: PingPayload) -> Vec<u8> {
+    encode(to, Frame::new(true, OpCode::Ping, None, Payload::Borrowed(&payload)))
 }
 
 /// The bytes of the pong that answers a ping with this payload (not masked).

@@ -3,23 +3,26 @@
 //! It refuses to know how the legs were opened, who pays, and where its report goes.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::Peer;
 use super::ending::Ending;
-use super::parting;
-use super::pump::{Flow, Stop};
+use super::inject;
+use super::parting::{CloseCodes, Parting};
+use super::pump::{Boundary, Flow, Stop};
 use super::scan::Scan;
 use super::stream::Stream;
 use super::table::Orders;
 use super::tap::{NoTap, Tap};
 use super::verbatim::Pump;
+use super::watch::{Due, Watch};
 
 /// A client leg joined to an upstream leg.
 #[derive(Debug)]
@@ -32,7 +35,8 @@ pub struct Link<C, U, T> {
     pub(super) down: Pump,
     /// Watches `down`.
     pub(super) tap: T,
-    limits: Limits,
+    watch: Watch,
+    pub(super) limits: Rc<Limits>,
 }
 
 /// One leg as the edge hands it over.
@@ -44,15 +48,23 @@ pub struct Leg<S> {
     pub early: Bytes,
 }
 
-/// The bounds of a link.
+/// The bounds of links. Shared by all of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The largest message, inclusive, in bytes of payload.
     pub max_message_bytes: u64,
     /// How long a peer may leave bytes untaken.
     pub write_timeout: Duration,
-    /// How long the end may take, from the first word of it to both connections gone.
+    /// How long the end may take, from the first word of it to both connections gone, but for settling.
     pub close_timeout: Duration,
+    /// How long a response that is under way is awaited when the link ends.
+    pub settle_timeout: Duration,
+    /// A leg from which nothing has come for so long is pinged; after three times as long it is lost.
+    pub ping_interval: Duration,
+    /// How long no data frame may go by in either direction; `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How old a link may become.
+    pub max_link: Duration,
 }
 
 /// What a link has carried so far. Shared with whoever shows it, on the same worker.
@@ -73,11 +85,13 @@ pub struct LinkReport {
     pub client_close: Option<u16>,
     /// The same of the upstream.
     pub upstream_close: Option<u16>,
+    /// A response had begun whose end, and usage, was not seen.
+    pub unsettled: bool,
 }
 
 impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
-    /// Joins two legs. `tap` watches what the upstream says; `traffic` counts.
-    pub fn new(client: Leg<C>, upstream: Leg<U>, tap: T, limits: Limits, traffic: &Traffic) -> Self {
+    /// Joins two legs. `tap` watches what the upstream says; `traffic` counts. Needs a runtime with timers.
+    pub fn new(client: Leg<C>, upstream: Leg<U>, tap: T, limits: Rc<Limits>, traffic: &Traffic) -> Self {
         let scan = |sender| Scan::new(sender, limits.max_message_bytes);
         Self {
             up: Pump::new(scan(Peer::Client), client.early, traffic.up.clone()),
@@ -85,65 +99,116 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
             client: client.stream,
             upstream: upstream.stream,
             tap,
+            watch: Watch::new(limits.clone()),
             limits,
         }
     }
 
-    /// Forwards frames until something ends the link, tells both peers, and reports. `request_id` is told to a client
-    /// that is sent an `error` event.
+    /// Forwards frames until something ends the link, which may be an order; settles what is under way, tells both peers,
+    /// and reports. `request_id` is told to a client that is sent an `error` event. A panic on the way is an ending like
+    /// any other: it is contained, and both connections are cut.
     ///
-    /// Runs once. It borrows the link, and boxes what only the end needs, because this future is most of what an idle
-    /// link costs.
+    /// Runs once, polled by one task from its first poll on. It borrows the link, and boxes what only the end needs,
+    /// because this future is most of what an idle link costs.
     ///
     /// Not cancel safe: dropped before it is done, it leaves both peers without a word.
     pub async fn run(&mut self, orders: &Orders, request_id: &str) -> LinkReport {
-        let ending = self.forward(orders).await;
-        let heard = Box::pin(parting::part(self, orders, &ending, request_id)).await;
-        LinkReport { ending, client_close: heard.client_close, upstream_close: heard.upstream_close }
-    }
-
-    pub(super) fn close_timeout(&self) -> Duration {
-        self.limits.close_timeout
-    }
-
-    async fn forward(&mut self, orders: &Orders) -> Ending {
-        let mut timer = None;
-        poll_fn(|cx| {
-            if let Poll::Ready(decision) = orders.poll_end(cx) {
-                return Poll::Ready(Ending::Decided(decision));
-            }
-            if let Poll::Ready(stop) = self.up.poll_pass(cx, &mut self.client, &mut self.upstream, &mut NoTap) {
-                return Poll::Ready(ending(Peer::Client, stop));
-            }
-            if let Poll::Ready(stop) = self.down.poll_pass(cx, &mut self.upstream, &mut self.client, &mut self.tap) {
-                return Poll::Ready(ending(Peer::Upstream, stop));
-            }
-            self.poll_stalled(cx, &mut timer)
-        })
-        .await
-    }
-
-    /// `Ready` when a peer has left bytes untaken for too long. The timer is touched only while bytes wait.
-    fn poll_stalled(&self, cx: &mut Context<'_>, timer: &mut Option<Pin<Box<Sleep>>>) -> Poll<Ending> {
-        let deadline = |pump: &Pump| pump.stalled_since().map(|since| since + self.limits.write_timeout);
-        let first = match (deadline(&self.up), deadline(&self.down)) {
-            (None, None) => return Poll::Pending,
-            (Some(up), Some(down)) if up <= down => (up, Peer::Upstream),
-            (Some(up), None) => (up, Peer::Upstream),
-            (_, Some(down)) => (down, Peer::Client),
+        let ended = poll_fn(|cx| contain(|| self.poll_forward(cx, orders))).await;
+        let parted = match &ended {
+            Some(ending) => Box::pin(self.part(ending, orders, request_id)).await,
+            None => None,
         };
-        let (deadline, peer) = first;
-        loop {
-            let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if sleep.as_mut().poll(cx).is_pending() {
-                // It fires at this deadline or before it: then it is set anew.
-                return Poll::Pending;
-            }
-            if Instant::now() >= deadline {
-                return Poll::Ready(Ending::Stalled(peer));
-            }
-            sleep.as_mut().reset(deadline);
+        let unsettled = !self.tap.under_way().is_empty();
+        if let (Some(ending), Some((client_close, upstream_close))) = (ended, parted) {
+            return LinkReport { ending, client_close, upstream_close, unsettled };
         }
+        self.client.abort();
+        self.upstream.abort();
+        LinkReport { ending: Ending::Panic, client_close: None, upstream_close: None, unsettled }
+    }
+
+    /// The close codes that the peers sent; `None` after a panic.
+    async fn part(&mut self, ending: &Ending, orders: &Orders, request_id: &str) -> Option<CloseCodes> {
+        let mut parting = Parting::begin(self, ending, request_id);
+        let parted = poll_fn(|cx| contain(|| parting.poll(cx, self, orders))).await;
+        parted.map(|()| parting.close_codes())
+    }
+
+    pub(super) fn client_spoke(&self) -> Option<Instant> {
+        self.watch.client_spoke()
+    }
+
+    fn poll_forward(&mut self, cx: &mut Context<'_>, orders: &Orders) -> Poll<Ending> {
+        if let Poll::Ready(decision) = orders.poll_end(cx) {
+            return Poll::Ready(Ending::Decided(decision));
+        }
+        let ended = self.poll_pumps(cx);
+        self.hear();
+        if ended.is_ready() {
+            return ended;
+        }
+        loop {
+            match ready!(self.watch.poll(cx, &self.up, &self.down)) {
+                Due::End(ending) => return Poll::Ready(ending),
+                Due::Ping(peer) => self.ping(cx, peer),
+            }
+        }
+    }
+
+    fn poll_pumps(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if let Poll::Ready(stop) = self.up.poll_pass(cx, &mut self.client, &mut self.upstream, &mut NoTap) {
+            return Poll::Ready(ending(Peer::Client, stop));
+        }
+        let down = self.down.poll_pass(cx, &mut self.upstream, &mut self.client, &mut self.tap);
+        down.map(|stop| ending(Peer::Upstream, stop))
+    }
+
+    #[inline]
+    fn hear(&mut self) {
+        let (client, upstream) = (self.up.take_signs(), self.down.take_signs());
+        if client.pong {
+            self.down.set_answered(true);
+        }
+        if upstream.pong {
+            self.up.set_answered(true);
+        }
+        self.watch.hear(client, upstream);
+    }
+
+    fn ping(&mut self, cx: &mut Context<'_>, peer: Peer) {
+        let Self { client, upstream, up, down, .. } = self;
+        let sent = match peer {
+            Peer::Client => ping(cx, peer, client, (down, up)),
+            Peer::Upstream => ping(cx, peer, upstream, (up, down)),
+        };
+        if !sent {
+            self.watch.retry_ping(peer);
+        }
+    }
+}
+
+/// Pings a peer, where a frame may stand. `to_it` feeds it, `from_it` carries what it sends.
+fn ping<S: Stream>(cx: &mut Context<'_>, peer: Peer, stream: &mut S, (to_it, from_it): (&mut Pump, &mut Pump)) -> bool {
+    if to_it.boundary() == Boundary::Inside {
+        return false;
+    }
+    // Random, so that no peer answers what it was not asked: a hash of nothing under keys that nobody knows.
+    let payload = RandomState::new().build_hasher().finish().to_be_bytes();
+    to_it.inject(&inject::ping(peer, payload));
+    to_it.set_answered(false);
+    from_it.take_out_pong(payload);
+    if let Poll::Ready(Err(_)) = to_it.poll_flush(cx, stream) {
+        // The pump meets the same failure, and says what it means.
+        cx.waker().wake_by_ref();
+    }
+    true
+}
+
+/// Polls, and makes `None` of a panic. What a panic leaves half done is not used again, but for being closed.
+fn contain<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Option<T>> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
     }
 }
 

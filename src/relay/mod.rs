@@ -7,14 +7,17 @@ pub mod ending;
 pub mod events;
 pub mod inject;
 pub mod link;
-pub mod parting;
+mod parting;
 mod pending;
 pub mod pump;
 pub mod scan;
+mod settle;
+mod side;
 pub mod stream;
 pub mod table;
 pub mod tap;
 pub mod verbatim;
+mod watch;
 
 /// One of the two peers of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,40 +10,33 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::scan::MAX_WITHHELD;
-
-/// The front of a frame header or of a control frame, until the rest of it has come.
-#[derive(Debug)]
-pub(super) struct Withheld {
-    bytes: [u8; MAX_WITHHELD],
-    length: u8,
-}
-
-impl Default for Withheld {
-    fn default() -> Self {
-        Self { bytes: [0; MAX_WITHHELD], length: 0 }
-    }
-}
+/// The front of a frame header or of a control frame, until the rest of it has come. Empty almost always; owns no memory
+/// when it is.
+#[derive(Debug, Default)]
+pub(super) struct Withheld(Vec<u8>);
 
 impl Withheld {
-    /// Keeps `bytes`, which [`Scan`](super::scan::Scan) could not judge yet.
+    /// Keeps `bytes`, which [`Scan`](super::scan::Scan) could not judge yet: less than
+    /// [`MAX_WITHHELD`](super::scan::MAX_WITHHELD).
     pub(super) fn keep(&mut self, bytes: &[u8]) {
-        self.bytes[..bytes.len()].copy_from_slice(bytes);
-        self.length = u8::try_from(bytes.len()).unwrap_or_default();
+        if !bytes.is_empty() {
+            self.0 = bytes.to_vec();
+        }
     }
 
     /// Copies what is kept to the front of `buffer`, and tells how much it is. It stays kept until the read behind it
     /// has come.
     #[inline]
     pub(super) fn restore(&self, buffer: &mut [u8]) -> usize {
-        let length = usize::from(self.length);
-        buffer[..length].copy_from_slice(&self.bytes[..length]);
-        length
+        buffer[..self.0.len()].copy_from_slice(&self.0);
+        self.0.len()
     }
 
     #[inline]
     pub(super) fn forget(&mut self) {
-        self.length = 0;
+        if !self.0.is_empty() {
+            self.0 = Vec::new();
+        }
     }
 }
 
@@ -70,13 +63,17 @@ impl Pending {
         }
     }
 
-    /// Writes `bytes` from where they lie, and keeps what the sink does not take. Nothing may be pending.
+    /// Writes `bytes` from where they lie, and keeps what the sink does not take.
     pub(super) fn write<W: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         mut bytes: &[u8],
         to: &mut W,
     ) -> io::Result<()> {
+        if !self.bytes.is_empty() {
+            self.put(bytes);
+            return Ok(());
+        }
         while !bytes.is_empty() {
             match Pin::new(&mut *to).poll_write(cx, bytes) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),

@@ -16,6 +16,20 @@ pub struct Flow {
     pub bytes: Cell<u64>,
 }
 
+/// What has come from a source since somebody last asked.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Signs {
+    /// At least a byte.
+    pub life: bool,
+    /// Some of a data frame.
+    pub data: bool,
+    /// A pong.
+    pub pong: bool,
+}
+
+/// What the pongs that answer the relay's own pings carry.
+pub type PingPayload = [u8; 8];
+
 /// A place in a stream of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Boundary {
@@ -32,7 +46,7 @@ pub enum Boundary {
 pub enum Stop {
     /// The message that was to be finished has ended.
     MessageEnded,
-    /// The source sent this close frame (1005: without a code). It has gone on, unless a message was to be finished.
+    /// The source sent a close frame with this code (1005: without one). The frame itself is kept.
     Close(u16),
     /// The source ended (`None`) or failed without a close frame.
     SourceLost(Option<io::Error>),

@@ -243,9 +243,15 @@ impl Message {
 impl Control<'_> {
     /// The code of a close frame; 1005 ("no status received") where it carries none (RFC 6455 section 7.1.5).
     pub fn close_code(&self) -> u16 {
-        let [high, low, ..] = *self.payload else { return 1005 };
-        let [a, b, ..] = self.mask.unwrap_or_default();
-        u16::from_be_bytes([high ^ a, low ^ b])
+        let mut payload = self.unmasked();
+        let (Some(high), Some(low)) = (payload.next(), payload.next()) else { return 1005 };
+        u16::from_be_bytes([high, low])
+    }
+
+    /// The payload as its sender meant it.
+    pub fn unmasked(&self) -> impl Iterator<Item = u8> {
+        let mask = self.mask.unwrap_or_default().into_iter().cycle();
+        self.payload.iter().zip(mask).map(|(byte, mask)| byte ^ mask)
     }
 }
 

@@ -12,6 +12,11 @@ use super::scan::{Kind, Piece};
 pub trait Tap {
     /// One piece of a data message, in order, after it was judged legal.
     fn see(&mut self, piece: &Piece<'_>);
+
+    /// The responses that have begun and not ended, by their ids.
+    fn under_way(&self) -> &[Box<str>] {
+        &[]
+    }
 }
 
 /// Watches nothing: for the client's direction, and for measuring the pump alone.
@@ -26,6 +31,9 @@ impl Tap for NoTap {
 /// The most that is kept of one message. A larger `response.done` becomes a record with the status `unreadable`.
 pub const MAX_KEPT: usize = 4 << 20;
 
+/// More responses are not under way at once in any session; an upstream that begins more is not kept account of.
+const MAX_UNDER_WAY: usize = 256;
+
 /// Where the type has not shown within this many bytes, the message is kept whole and decided at its end. An event id
 /// is a few dozen bytes long; the bound keeps a message in one-byte pieces from being read again at every piece.
 const MAX_UNDECIDED: usize = 256;
@@ -37,6 +45,7 @@ pub struct EventTap<F> {
     watch: Watch,
     /// The front of the message under way, where it came in pieces and is still of interest.
     kept: Vec<u8>,
+    under_way: Vec<Box<str>>,
 }
 
 /// What is known of the message under way.
@@ -57,7 +66,7 @@ enum Watch {
 impl<F: FnMut(Event)> EventTap<F> {
     /// A tap on a stream that begins at a message boundary.
     pub fn new(observe: F) -> Self {
-        Self { observe, watch: Watch::Skip, kept: Vec::new() }
+        Self { observe, watch: Watch::Skip, kept: Vec::new(), under_way: Vec::new() }
     }
 
     fn end(&mut self, text: &[u8]) {
@@ -71,7 +80,23 @@ impl<F: FnMut(Event)> EventTap<F> {
             Watch::Skip | Watch::TooLong(_) => None,
         };
         if let Some(event) = event {
+            self.account(&event);
             (self.observe)(event);
+        }
+    }
+
+    fn account(&mut self, event: &Event) {
+        match event {
+            Event::ResponseCreated { id: Some(id) } if self.under_way.len() < MAX_UNDER_WAY => {
+                self.under_way.push(id.as_str().into());
+            }
+            Event::ResponseDone(ResponseDone { id: Some(id), .. }) => self.under_way.retain(|open| **open != **id),
+            // It does not say which, so it is told only where there is but one.
+            Event::ResponseDone(_) if self.under_way.len() == 1 => self.under_way.clear(),
+            Event::ResponseCreated { .. } | Event::ResponseDone(_) | Event::Session(_) => {}
+        }
+        if self.under_way.is_empty() {
+            self.under_way = Vec::new();
         }
     }
 
@@ -97,6 +122,10 @@ impl<F: FnMut(Event)> Tap for EventTap<F> {
         if self.watch != Watch::Skip {
             self.follow(piece);
         }
+    }
+
+    fn under_way(&self) -> &[Box<str>] {
+        &self.under_way
     }
 }
 

@@ -17,8 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::pending::{Pending, Withheld};
-use super::pump::{Boundary, Flow, LastWord, Stop};
-use super::scan::{Scan, Step};
+use super::pump::{Boundary, Flow, LastWord, PingPayload, Signs, Stop};
+use super::scan::{Control, Scan, Step};
 use super::tap::Tap;
 
 /// Bytes read at once. It decides the cost per byte of a busy link, and costs an idle one nothing.
@@ -41,9 +41,16 @@ pub struct Pump {
     stopped_at: Boundary,
     withheld: Withheld,
     /// Bytes that were read behind the HTTP head, before there was a pump.
-    early: Bytes,
+    early: Option<Box<Bytes>>,
     pending: Pending,
     flow: Rc<Flow>,
+    signs: Signs,
+    /// A ping has gone to the sink, and no pong has come back.
+    unanswered: bool,
+    /// The payload of the relay's own ping to the source, whose pong does not go on.
+    own_ping: Option<PingPayload>,
+    /// The close frame that the source sent.
+    close: Box<[u8]>,
 }
 
 /// What becomes of the bytes that the source sends.
@@ -67,9 +74,13 @@ impl Pump {
             mode: Mode::Pass,
             stopped_at: Boundary::Message,
             withheld: Withheld::default(),
-            early,
+            early: (!early.is_empty()).then(|| Box::new(early)),
             pending: Pending::default(),
             flow,
+            signs: Signs::default(),
+            unanswered: false,
+            own_ping: None,
+            close: Box::default(),
         }
     }
 
@@ -118,7 +129,7 @@ impl Pump {
         T: Tap,
     {
         for _ in 0..READS_PER_POLL {
-            let stop = ready!(self.poll_read(cx, from, |pump, _, bytes| pump.walk(bytes, tap).1));
+            let stop = ready!(self.poll_read(cx, from, |pump, _, bytes| pump.walk(bytes, tap).stop));
             match stop {
                 None | Some(Stop::MessageEnded) => {}
                 Some(Stop::Close(code)) => return Poll::Ready(LastWord::Close(code)),
@@ -173,6 +184,40 @@ impl Pump {
         self.pending.put(frames);
     }
 
+    /// Lets the close frame go on that the source sent.
+    pub fn pass_close(&mut self) {
+        let close = self.take_close();
+        self.pending.put(&close);
+    }
+
+    /// The close frame that the source sent, to be let go on later.
+    pub fn take_close(&mut self) -> Vec<u8> {
+        self.flow.frames.set(self.flow.frames.get() + 1);
+        self.flow.bytes.set(self.flow.bytes.get() + self.close.len() as u64);
+        std::mem::take(&mut self.close).into_vec()
+    }
+
+    /// What has come from the source since this was last asked.
+    #[inline]
+    pub fn take_signs(&mut self) -> Signs {
+        std::mem::take(&mut self.signs)
+    }
+
+    /// Whether a ping has gone to the sink, of the source's or of ours, and no pong has come back.
+    pub fn awaits_pong(&self) -> bool {
+        self.unanswered
+    }
+
+    /// A pong has come from the sink, or (`false`) a ping of ours goes there.
+    pub fn set_answered(&mut self, answered: bool) {
+        self.unanswered = !answered;
+    }
+
+    /// The pong with this payload does not go on: it answers a ping of ours.
+    pub fn take_out_pong(&mut self, payload: PingPayload) {
+        self.own_ping = Some(payload);
+    }
+
     /// Since when the sink has taken nothing of what waits for it; `None` while nothing waits.
     pub fn stalled_since(&self) -> Option<Instant> {
         self.pending.since()
@@ -195,8 +240,7 @@ impl Pump {
         from: &mut R,
         take: impl FnOnce(&mut Self, &mut Context<'_>, &[u8]) -> Option<Stop>,
     ) -> Poll<Option<Stop>> {
-        if !self.early.is_empty() {
-            let early = std::mem::take(&mut self.early);
+        if let Some(early) = self.early.take() {
             return Poll::Ready(take(self, cx, &early));
         }
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
@@ -210,29 +254,35 @@ impl Pump {
                 return Poll::Ready(Some(Stop::SourceLost(None)));
             }
             self.withheld.forget();
+            self.signs.life = true;
             Poll::Ready(take(self, cx, &scratch[..front + read]))
         })
     }
 
     /// Sends on, from where it lies, what of `bytes` may go on.
-    fn pass<W, T>(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: &mut W, tap: &mut T) -> Option<Stop>
+    fn pass<W, T>(&mut self, cx: &mut Context<'_>, mut bytes: &[u8], to: &mut W, tap: &mut T) -> Option<Stop>
     where
         W: AsyncWrite + Unpin,
         T: Tap,
     {
-        let (passed, stop) = self.walk(bytes, tap);
-        self.flow.bytes.set(self.flow.bytes.get() + passed as u64);
-        match self.pending.write(cx, &bytes[..passed], to) {
-            Ok(()) => stop,
-            Err(error) => stop.or(Some(Stop::SinkLost(error))),
+        loop {
+            let Walked { passed, taken_out, stop } = self.walk(bytes, tap);
+            self.flow.bytes.set(self.flow.bytes.get() + passed as u64);
+            if let Err(error) = self.pending.write(cx, &bytes[..passed], to) {
+                return stop.or(Some(Stop::SinkLost(error)));
+            }
+            if taken_out == 0 {
+                return stop;
+            }
+            bytes = &bytes[passed + taken_out..];
         }
     }
 
-    /// Walks the frames in `bytes`; tells how many of the bytes go on, and withholds what cannot be judged yet.
-    fn walk<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> (usize, Option<Stop>) {
-        let (mut at, mut passed, mut frames) = (0, 0, 0);
-        let mut stop = None;
-        while stop.is_none() && self.mode != Mode::Drain {
+    /// Walks the frames in `bytes` up to their end, or to a frame that is taken out, and withholds what cannot be judged
+    /// yet.
+    fn walk<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> Walked {
+        let (mut at, mut frames, mut walked) = (0, 0, Walked::default());
+        while self.mode != Mode::Drain {
             match self.scan.step(&bytes[at..]) {
                 Ok((_, Step::Starved)) => {
                     self.withheld.keep(&bytes[at..]);
@@ -241,34 +291,61 @@ impl Pump {
                 Ok((length, Step::Data(piece))) => {
                     at += length;
                     frames += u64::from(piece.frame_begins);
+                    self.signs.data = true;
                     tap.see(&piece);
                 }
+                Ok((length, Step::Control(control))) if control.opcode == OpCode::Close => {
+                    self.close = bytes[at..at + length].into();
+                    walked.stop = Some(Stop::Close(control.close_code()));
+                }
                 Ok((length, Step::Control(control))) => {
+                    if self.is_passing() && self.is_own(&control) {
+                        walked.taken_out = length;
+                        break;
+                    }
                     at += length;
                     frames += 1;
-                    if control.opcode == OpCode::Close {
-                        if self.mode == Mode::PassMessage {
-                            // The message will not finish, and our own close frame says what this one does not know.
-                            self.leave(Mode::Discard);
-                        }
-                        stop = Some(Stop::Close(control.close_code()));
-                    }
                 }
-                Err(violation) => stop = Some(Stop::Violation(violation)),
+                Err(violation) => walked.stop = Some(Stop::Violation(violation)),
             }
             if self.is_passing() {
-                passed = at;
+                walked.passed = at;
                 self.flow.frames.set(self.flow.frames.get() + std::mem::take(&mut frames));
                 if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
                     self.leave(Mode::Discard);
                 }
             }
+            if walked.stop.is_some() {
+                self.leave(Mode::Drain);
+            }
         }
-        if stop.is_some() {
-            self.leave(Mode::Drain);
-        }
-        (passed, stop)
+        walked
     }
+
+    /// Takes notice of a ping or a pong; true for the pong that answers a ping of ours.
+    fn is_own(&mut self, control: &Control<'_>) -> bool {
+        if control.opcode == OpCode::Ping {
+            self.unanswered = true;
+            return false;
+        }
+        self.signs.pong = true;
+        let own = self.own_ping.is_some_and(|payload| control.unmasked().eq(payload));
+        if own {
+            self.own_ping = None;
+        }
+        own
+    }
+}
+
+/// How far a pump has come in what was read.
+#[derive(Debug, Default)]
+struct Walked {
+    /// So many bytes, from the first on, go on.
+    passed: usize,
+    /// So many behind them do not, but what follows may. None: everything was walked.
+    taken_out: usize,
+    /// Nothing more goes on.
+    stop: Option<Stop>,
 }
 
 /// Has this task polled again, but not before the runtime has looked at the sockets of all others: a task that wakes

@@ -115,7 +115,7 @@ async fn end_by_an_operators_word_with_an_event_and_a_close_frame() {
 
     let answer = end(&relay, link["id"].as_str().unwrap()).await;
     assert_eq!((answer.status, answer.text.as_str()), (202, ""));
-    ours.expect_event_of("permission_error", "ended_by_operator").await;
+    ours.expect_error("permission_error", "ended_by_operator").await;
     ours.expect_close_code(1008).await;
     theirs.expect_close_code(1000).await;
     ours.close(1008, "").await;

@@ -79,6 +79,9 @@ fn run(sender: Peer, limit: u64, early: &[u8], parts: &[&[u8]], sizes: &[usize])
             break stop;
         }
     };
+    if let Stop::Close(_) = stop {
+        pump.pass_close();
+    }
     while pump.poll_flush(&mut cx, &mut sink).is_pending() {}
     Run { pump, flow, taken: sink.taken, stop }
 }

@@ -72,7 +72,7 @@ async fn peers_that_do_not_answer_are_not_waited_for_beyond_the_worst_case() {
     let (mut ours, mut theirs) = relay.link(&upstream).await;
     let begin = Instant::now();
     relay.process.signal(Signal::TERM);
-    ours.expect_event_of("server_error", "relay_restarting").await;
+    ours.expect_error("server_error", "relay_restarting").await;
     ours.expect_close_code(1012).await;
     theirs.expect_close_code(1001).await;
     expect_exit(relay).await;
@@ -121,7 +121,7 @@ async fn a_second_signal_ends_everything_at_once() {
         exchange(&mut ours, &mut theirs).await;
         relay.process.signal(second);
         // Nobody answers.
-        ours.expect_event_of("server_error", "relay_restarting").await;
+        ours.expect_error("server_error", "relay_restarting").await;
         ours.expect_close_code(1012).await;
         theirs.expect_close_code(1001).await;
         expect_exit(relay).await;

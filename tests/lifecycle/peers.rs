@@ -22,7 +22,7 @@ pub async fn close(mut client: Leg, mut upstream: Leg) {
 
 /// What a link is told whose relay stops, and answers.
 pub async fn expect_restart(client: &mut Leg, upstream: &mut Leg) {
-    client.expect_event_of("server_error", "relay_restarting").await;
+    client.expect_error("server_error", "relay_restarting").await;
     client.expect_close_code(1012).await;
     upstream.expect_close_code(1001).await;
     client.close(1012, "").await;

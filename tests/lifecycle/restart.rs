@@ -87,7 +87,7 @@ async fn leave(mut link: Leg) {
 /// Goes on until it is told.
 async fn stay(mut link: Leg) {
     link.awaken().await;
-    link.expect_event_of("server_error", "relay_restarting").await;
+    link.expect_error("server_error", "relay_restarting").await;
     link.expect_close_code(1012).await;
     link.close(1012, "").await;
     link.expect_end().await;

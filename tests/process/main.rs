@@ -6,6 +6,7 @@
 mod bytes;
 mod fairness;
 mod memory;
+mod open_files;
 mod relay;
 #[path = "../support/mod.rs"]
 mod support;

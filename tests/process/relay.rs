@@ -2,8 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +16,7 @@ use crate::support::{client::NONCE, within};
 pub struct Relay {
     child: Child,
     address: String,
+    log: Log,
     upstream: TcpListener,
     _folder: TempDir,
 }
@@ -30,34 +30,41 @@ pub struct Link {
 impl Relay {
     /// Starts the binary, or the one that `REALTIME_RELAY_BIN` names, with one worker.
     pub async fn start() -> Self {
+        Self::start_with("", None).await
+    }
+
+    /// The same with these `[limits]`, and with no more open files than this.
+    pub async fn start_with(limits: &str, open_files: Option<u64>) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
         let url = format!("ws://{}/v1/realtime?model={{model}}", upstream.local_addr().unwrap());
         let config = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nauth = \"none\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [log]\nlevel = \"info\"\n[[upstreams]]\nname = \"test\"\nkind = \"compatible\"\nurl = \"{url}\"\n"
+             [limits]\n{limits}\n[log]\nlevel = \"info\"\n[[upstreams]]\nname = \"test\"\nkind = \"compatible\"\nurl = \"{url}\"\n"
         );
         std::fs::write(&file, config).unwrap();
         let built = env!("CARGO_BIN_EXE_realtime-relay").into();
-        let mut child = Command::new(std::env::var_os("REALTIME_RELAY_BIN").unwrap_or(built))
+        let binary = std::env::var_os("REALTIME_RELAY_BIN").unwrap_or(built);
+        let limited = |open_files| format!("ulimit -n {open_files} && exec \"$0\" \"$@\"");
+        let mut child = Command::new("sh")
+            .args(["-c", &open_files.map_or("exec \"$0\" \"$@\"".to_owned(), limited)])
+            .arg(binary)
             .args(["serve", "--config", file.to_str().unwrap()])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let address = address_in_log(&mut child);
-        Self { child, address, upstream, _folder: folder }
+        let log = Log::of(&mut child);
+        let line = log.line("clients connect to ws://").await;
+        let (_, address) = line.split_once("ws://").unwrap();
+        let address = address.split('/').next().unwrap_or_default().to_owned();
+        Self { child, address, log, upstream, _folder: folder }
     }
 
     /// Opens a link.
     pub async fn link(&self) -> Link {
-        let mut client = within("a connection", TcpStream::connect(&self.address)).await.unwrap();
-        let head = format!(
-            "GET /v1/realtime?model=m HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {NONCE}\r\n\r\n",
-            self.address
-        );
-        client.write_all(head.as_bytes()).await.unwrap();
+        let mut client = self.connect().await;
+        client.write_all(self.request().as_bytes()).await.unwrap();
         let (mut upstream, _) = within("the relay to dial", self.upstream.accept()).await.unwrap();
         let asked = read_head(&mut upstream).await;
         let answer = format!(
@@ -70,8 +77,41 @@ impl Relay {
         Link { client, upstream }
     }
 
+    /// A connection to it, over which nothing is said yet.
+    pub async fn connect(&self) -> TcpStream {
+        within("a connection", TcpStream::connect(&self.address)).await.unwrap()
+    }
+
+    /// The head of a request for a link.
+    pub fn request(&self) -> String {
+        format!(
+            "GET /v1/realtime?model=m HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {NONCE}\r\n\r\n",
+            self.address
+        )
+    }
+
+    /// How many connections the system has queued for it.
+    pub fn queued(&self) -> usize {
+        let (_, port) = self.address.rsplit_once(':').unwrap();
+        let listening = format!(" 0100007F:{:04X} 00000000:0000 0A ", port.parse::<u16>().unwrap());
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let row = table.lines().find(|row| row.contains(&listening)).expect("the relay listens");
+        let (_, queued) = row.split_whitespace().nth(4).unwrap().split_once(':').unwrap();
+        usize::from_str_radix(queued, 16).unwrap()
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64
     }
 
     /// The process's share of its resident memory, in bytes.
@@ -98,18 +138,38 @@ impl Drop for Relay {
     }
 }
 
-/// Where clients connect, as the log says; the rest of the log is read and thrown away.
-fn address_in_log(child: &mut Child) -> String {
-    let log = BufReader::new(child.stderr.take().unwrap());
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in log.lines().map_while(Result::ok) {
-            if let Some((_, address)) = line.split_once("clients connect to ws://") {
-                let _ = tell.send(address.split('/').next().unwrap_or_default().to_owned());
+/// What the relay has logged so far.
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn of(child: &mut Child) -> Self {
+        let (stderr, lines) = (BufReader::new(child.stderr.take().unwrap()), Arc::<Mutex<Vec<_>>>::default());
+        let log = Self(lines.clone());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
             }
-        }
-    });
-    told.recv_timeout(Duration::from_secs(10)).expect("the relay says where clients connect")
+        });
+        log
+    }
+
+    /// Waits for a line that contains this.
+    pub async fn line(&self, text: &str) -> String {
+        let found = async {
+            loop {
+                if let Some(line) = self.lines(text).pop() {
+                    return line;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        within(&format!("a line of the log with {text:?}"), found).await
+    }
+
+    /// The lines by now that contain this.
+    pub fn lines(&self, text: &str) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
 }
 
 /// The head of a message behind which nothing follows by itself.

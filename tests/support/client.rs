@@ -1,7 +1,9 @@
 //! A scripted client: its request is written by the letter, so that every letter of it can be wrong.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 
 use super::head::Head;
 use super::leg::{Leg, Role};
@@ -24,13 +26,15 @@ pub fn client(relay: &dyn Reached) -> Client<'_> {
     ];
     let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
     let (method, path, version) = ("GET", "/v1/realtime".to_owned(), "HTTP/1.1");
-    Client { relay, method, path, version, query: Vec::new(), headers, behind: Vec::new() }
+    let from = Ipv4Addr::LOCALHOST;
+    Client { relay, from, method, path, version, query: Vec::new(), headers, behind: Vec::new() }
 }
 
 #[derive(Clone)]
 #[must_use]
 pub struct Client<'r> {
     relay: &'r dyn Reached,
+    from: Ipv4Addr,
     method: &'static str,
     path: String,
     version: &'static str,
@@ -40,6 +44,12 @@ pub struct Client<'r> {
 }
 
 impl Client<'_> {
+    /// Connects from this loopback address, of which Linux has 16 million.
+    pub fn from(mut self, address: [u8; 4]) -> Self {
+        self.from = address.into();
+        self
+    }
+
     /// Sends its key as most clients do.
     pub fn key(self, key: &str) -> Self {
         self.header("Authorization", &format!("Bearer {key}"))
@@ -103,7 +113,7 @@ impl Client<'_> {
 
     /// Sends the request.
     pub async fn ask(self) -> Asking {
-        let mut wire = connect(self.relay).await;
+        let mut wire = connect_from(self.from, self.relay).await;
         wire.send(&self.bytes()).await;
         Asking { wire }
     }
@@ -121,7 +131,13 @@ impl Client<'_> {
 
 /// A connection to the client listener, over which nothing was said yet.
 pub async fn connect(relay: &dyn Reached) -> Wire {
-    let stream = within("a connection", TcpStream::connect(relay.address())).await.unwrap();
+    connect_from(Ipv4Addr::LOCALHOST, relay).await
+}
+
+async fn connect_from(address: Ipv4Addr, relay: &dyn Reached) -> Wire {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((address, 0))).unwrap();
+    let stream = within("a connection", socket.connect(relay.address())).await.unwrap();
     match relay.authority() {
         Some(authority) => authority.connect(stream).await,
         None => Wire::new(stream),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::frame::{CLOSE, Frame, TEXT, decode};
+use super::frame::{CLOSE, Frame, PING, TEXT, decode};
 use super::head::Head;
 use super::wire::Wire;
 use super::within;
@@ -103,11 +103,11 @@ impl Leg {
 
     /// An `error` event about the upstream, of the relay's own, in its exact shape.
     pub async fn expect_event(&mut self, code: &str) {
-        self.expect_event_of("upstream_error", code).await;
+        self.expect_error("upstream_error", code).await;
     }
 
-    /// An `error` event of this type.
-    pub async fn expect_event_of(&mut self, error_type: &str, code: &str) {
+    /// An `error` event of the relay's own, in its exact shape. Its message.
+    pub async fn expect_error(&mut self, error_type: &str, code: &str) -> String {
         let frame = self.next().await;
         assert_eq!((frame.opcode, frame.fin), (TEXT, true), "{frame}");
         let text = String::from_utf8(frame.payload).unwrap();
@@ -119,7 +119,22 @@ impl Leg {
         assert_eq!(keys(error), ["type", "code", "message", "param", "event_id"], "{text}");
         assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some(error_type), Some(code)), "{text}");
         assert!(error["param"].is_null() && error["event_id"].is_null(), "{text}");
-        assert!(error["message"].as_str().unwrap().contains("(request id: req_"), "{text}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("(request id: req_"), "{text}");
+        message.to_owned()
+    }
+
+    /// Answers pings until a close frame with this code comes; tells how many there were.
+    pub async fn answer_pings_until_close(&mut self, code: u16) -> usize {
+        for pings in 0.. {
+            let next = self.next().await;
+            if next.opcode != PING {
+                assert_eq!(next.closing().map(|(code, _)| code), Some(code), "the {:?} is sent {next}", self.role);
+                return pings;
+            }
+            self.send(&[Frame::pong(&next.payload)]).await;
+        }
+        unreachable!("a range without end")
     }
 
     /// These bytes and no others come next.

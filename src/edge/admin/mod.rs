@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::listener::Door;
 use crate::control::config::Secret;
 use desk::Desk;
 use guard::Guard;
@@ -41,11 +42,10 @@ pub async fn serve(listener: Rc<TcpListener>, token: Option<Secret>, operations:
     // An address that the system does not tell is treated as one that everybody reaches.
     let loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let desk = Rc::new(Desk::new(Guard::new(token.as_ref(), loopback), operations));
+    let mut door = Door::new(listener);
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::task::spawn_local(serve_connection(stream, desk.clone()))),
-            Err(error) => super::listener::rest_after(&error).await,
-        }
+        let (stream, _) = door.next().await;
+        tokio::task::spawn_local(serve_connection(stream, desk.clone()));
     }
 }
 

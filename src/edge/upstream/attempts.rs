@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
 use super::breaker::Permit;
@@ -149,7 +149,7 @@ fn note(request_id: &HeaderValue, upstream: &Upstream, permit: Permit, failure: 
     let source = std::error::Error::source(failure).map(ToString::to_string);
     record::dial_failed(request_id, &shared.name, failure.kind(), &failure.to_string(), source.as_deref());
     let verdict = failure.verdict(passthrough);
-    if verdict != Verdict::ClientsOwn {
+    if !matches!(verdict, Verdict::ClientsOwn | Verdict::OurOwn) {
         shared.note_error(failure.to_string());
     }
     let change = match verdict {
@@ -159,7 +159,7 @@ fn note(request_id: &HeaderValue, upstream: &Upstream, permit: Permit, failure: 
             shared.credential_rejected.fetch_add(1, Ordering::Relaxed);
             permit.neutral()
         }
-        Verdict::ClientsOwn => permit.neutral(),
+        Verdict::ClientsOwn | Verdict::OurOwn => permit.neutral(),
     };
     shared.note_change(change);
 }
@@ -169,7 +169,7 @@ impl Outcome {
     fn goes_on(&self, passthrough: bool) -> bool {
         match self {
             Self::Unavailable { .. } => true,
-            Self::Failed(failure) => !matches!(failure.verdict(passthrough), Verdict::ClientsOwn),
+            Self::Failed(failure) => !matches!(failure.verdict(passthrough), Verdict::ClientsOwn | Verdict::OurOwn),
         }
     }
 
@@ -192,9 +192,7 @@ fn refusal(mut tried: Vec<Tried<'_>>, passthrough: bool) -> Refusal {
     };
     let refusal = match outcome {
         Outcome::Unavailable { retry_after, .. } => {
-            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable", message)
-                .with_header(RETRY_AFTER, HeaderValue::try_from(seconds.to_string()).expect("digits"))
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable", message).with_retry_after(retry_after)
         }
         Outcome::Failed(failure) if failure.is_rate_limit() && !all_limited && !passthrough => {
             Refusal::new(StatusCode::BAD_GATEWAY, "upstream_refused", message)

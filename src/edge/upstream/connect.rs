@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::failure::Failure;
 use super::{Upstream, proxy};
+use crate::edge::shortage::is_shortage;
 use crate::edge::tls::Conn;
 
 /// An attempt has this head start before the next one joins it (RFC 8305 section 8, as browsers have it).
@@ -25,6 +26,8 @@ pub enum Unreached {
     Dns(io::Error),
     /// No connection to any of its addresses.
     Tcp(io::Error),
+    /// There is nothing left on this side to make a connection of.
+    Shortage(io::Error),
 }
 
 impl From<Unreached> for Failure {
@@ -32,6 +35,7 @@ impl From<Unreached> for Failure {
         match unreached {
             Unreached::Dns(error) => Self::Dns(error),
             Unreached::Tcp(error) => Self::Tcp(error),
+            Unreached::Shortage(error) => Self::Shortage(error),
         }
     }
 }
@@ -56,11 +60,15 @@ pub async fn connect(upstream: &Upstream) -> Result<Conn, Failure> {
 ///
 /// Cancel safe, as [`connect`].
 pub async fn reach(host: &str, port: u16) -> Result<TcpStream, Unreached> {
-    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.map_err(Unreached::Dns)?.collect();
+    let unreached =
+        |error, otherwise: fn(_) -> _| if is_shortage(&error) { Unreached::Shortage(error) } else { otherwise(error) };
+    let addresses = tokio::net::lookup_host((host, port)).await;
+    let addresses: Vec<_> = addresses.map_err(|error| unreached(error, Unreached::Dns))?.collect();
     if addresses.is_empty() {
         return Err(Unreached::Dns(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
     }
-    let stream = race(in_turn(addresses), TcpStream::connect).await.map_err(Unreached::Tcp)?;
+    let stream = race(in_turn(addresses), TcpStream::connect).await;
+    let stream = stream.map_err(|error| unreached(error, Unreached::Tcp))?;
     stream.set_nodelay(true).map_err(Unreached::Tcp)?;
     Ok(stream)
 }
@@ -78,7 +86,7 @@ pub fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// Connects to these addresses one after the other, not waiting for the end of an attempt: the next begins after
 /// [`HEAD_START`], or at once when one has failed. The first connection wins, the rest is dropped. The error is the last
-/// one, with its address; none were there: `AddrNotAvailable`.
+/// one, with its address, or a shortage; none were there: `AddrNotAvailable`.
 ///
 /// Cancel safe: dropped, it drops every attempt.
 pub async fn race<C, S>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> C) -> io::Result<S>
@@ -93,7 +101,9 @@ where
         if let Some(address) = waiting.next() {
             let attempt = connect(address);
             attempts.spawn(async move {
-                attempt.await.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+                let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+                // A shortage is no matter of this address, and has to be recognised.
+                attempt.await.map_err(|error| if is_shortage(&error) { error } else { named(error) })
             });
         } else if attempts.is_empty() {
             return Err(failed);

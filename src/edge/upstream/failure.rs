@@ -10,7 +10,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
-use crate::edge::refusal::Refusal;
+use crate::edge::refusal::{ROOM_PATIENCE, Refusal};
 use crate::relay::scan::Violation;
 
 /// Why an upstream leg does not stand.
@@ -22,6 +22,9 @@ pub enum Failure {
     /// No connection to any of its addresses.
     #[error("no connection: {}", .0.kind())]
     Tcp(#[source] io::Error),
+    /// This side has no socket left for a connection.
+    #[error("the relay has no socket left for it")]
+    Shortage(#[source] io::Error),
     /// No TLS with it. What is wrong with a certificate names the host, so it is for the operator alone.
     #[error("TLS failed")]
     Tls(#[source] io::Error),
@@ -61,6 +64,9 @@ pub enum ProxyFailure {
     /// No connection to any of its addresses.
     #[error("no connection to the proxy: {}", .0.kind())]
     Tcp(#[source] io::Error),
+    /// This side has no socket left for a connection.
+    #[error("the relay has no socket left for it")]
+    Shortage(#[source] io::Error),
     /// It answered, or ended, without HTTP.
     #[error("the proxy does not answer in HTTP")]
     NotHttp(#[from] hyper::Error),
@@ -117,6 +123,8 @@ pub enum Verdict {
     CredentialRejected,
     /// What the client asked for is at fault, or its own credential: every candidate would say the same.
     ClientsOwn,
+    /// The relay cannot dial, whichever candidate.
+    OurOwn,
 }
 
 /// What was left of a deadline has nanoseconds, and nobody wants to read them.
@@ -136,6 +144,7 @@ impl Failure {
         match self {
             Self::Dns(_) => "dns",
             Self::Tcp(_) => "tcp",
+            Self::Shortage(_) | Self::Proxy(ProxyFailure::Shortage(_)) => "shortage",
             Self::Tls(_) => "tls",
             Self::Proxy(_) => "proxy",
             Self::Timeout(_) => "timeout",
@@ -149,6 +158,7 @@ impl Failure {
     /// What follows from it. With `passthrough` the credential is the client's own, and so is the answer to it.
     pub fn verdict(&self, passthrough: bool) -> Verdict {
         match self {
+            Self::Shortage(_) | Self::Proxy(ProxyFailure::Shortage(_)) => Verdict::OurOwn,
             Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) | Self::Proxy(_) | Self::Timeout(_) | Self::NotHttp(_) => {
                 Verdict::Counts
             }
@@ -181,6 +191,10 @@ impl Failure {
     pub fn refusal(self, message: String, passthrough: bool) -> Refusal {
         let bad_gateway = |code| Refusal::new(StatusCode::BAD_GATEWAY, code, message.clone());
         match self {
+            Self::Shortage(_) | Self::Proxy(ProxyFailure::Shortage(_)) => {
+                let message = "the relay is at the limit of its open files";
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "at_capacity", message).with_retry_after(ROOM_PATIENCE)
+            }
             Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) | Self::Proxy(_) => bad_gateway("upstream_unreachable"),
             Self::Timeout(_) => Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message),
             Self::NotHttp(_) => bad_gateway("upstream_refused"),

@@ -19,6 +19,7 @@ impl From<Unreached> for ProxyFailure {
         match unreached {
             Unreached::Dns(error) => Self::Dns(error),
             Unreached::Tcp(error) => Self::Tcp(error),
+            Unreached::Shortage(error) => Self::Shortage(error),
         }
     }
 }

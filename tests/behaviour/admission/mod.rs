@@ -1,8 +1,10 @@
 //! Everything that can refuse, refuses in HTTP, before the 101, and before an upstream is dialled.
 
+mod browsers;
 mod connection;
 mod credential;
 mod handshake;
+mod limits;
 mod negotiation;
 mod order;
 mod origin;

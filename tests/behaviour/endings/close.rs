@@ -1,6 +1,6 @@
 //! A close frame goes to the other peer as it is, and so does the answer.
 
-use super::link;
+use super::{link, link_with};
 use crate::support::frame::{CLOSE, Frame};
 
 const EMPTY: &[u8] = b"";
@@ -56,14 +56,18 @@ async fn may_have_any_code_that_may_be_sent() {
 
 #[tokio::test]
 async fn stands_behind_all_that_was_sent_before() {
-    let (_relay, mut client, mut upstream) = link().await;
-    client.send(&[Frame::text("last"), Frame::text("words").more(), Frame::close(1000, "")]).await;
+    let (_relay, mut client, mut upstream) = link_with("settle_timeout = \"50ms\"").await;
+    client.send(&[Frame::text("last"), Frame::text("words").more(), Frame::close(1000, "mine")]).await;
     upstream.expect_text("last").await;
     upstream.expect(Frame::text("words").more()).await;
+    upstream.expect_close(1000, "mine").await;
+    let (_relay, mut client, mut upstream) = link().await;
+    upstream.send(&[Frame::text("last"), Frame::text("words").more(), Frame::close(1000, "mine")]).await;
+    client.expect_text("last").await;
+    client.expect(Frame::text("words").more()).await;
+    client.expect_close(1000, "mine").await;
+    client.close(1000, "").await;
     upstream.expect_close(1000, "").await;
-    upstream.send(&[Frame::text("mine too"), Frame::close(1000, "")]).await;
-    client.expect_text("mine too").await;
-    client.expect_close(1000, "").await;
     client.expect_end().await;
     upstream.expect_end().await;
 }

@@ -4,10 +4,13 @@ mod boundary;
 mod close;
 mod deadline;
 mod lost;
+mod matrix;
+mod silent;
 mod stalled;
 mod too_big;
 mod violation;
 
+use crate::support::authority::Authority;
 use crate::support::leg::Leg;
 use crate::support::relay::Relay;
 use crate::support::upstream::Upstream;
@@ -28,4 +31,15 @@ async fn link_with(limits: &str) -> (Relay, Leg, Leg) {
 async fn answer_and_end(mut leg: Leg, code: u16) {
     leg.close(code, "").await;
     leg.expect_end().await;
+}
+
+/// A relay over plain TCP, then one over TLS, each with its upstream and these limits.
+async fn relays_with(limits: &str) -> [(Relay, Upstream); 2] {
+    let plain = Upstream::start().await;
+    let (ca, own) = (Authority::new(), Authority::new());
+    let trust = format!("ca_file = {:?}", ca.ca_file());
+    let secure = Upstream::with_tls(ca).await;
+    let first = Relay::to(&plain).limits(limits).start();
+    let second = Relay::to(&secure).limits(limits).upstream(&trust).tls(own).start();
+    [(first, plain), (second, secure)]
 }

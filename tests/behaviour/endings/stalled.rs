@@ -1,23 +1,11 @@
 //! A peer that takes no bytes for longer than the write timeout.
 
-use crate::support::authority::Authority;
+use super::relays_with;
 use crate::support::frame::{BINARY, Frame};
 use crate::support::relay::Relay;
 use crate::support::upstream::Upstream;
 
 const LIMITS: &str = "write_timeout = \"200ms\"\nclose_timeout = \"500ms\"";
-
-/// A relay over plain TCP, then one over TLS, each with its upstream.
-async fn relays() -> [(Relay, Upstream); 2] {
-    let plain = Upstream::start().await;
-    let (ca, own) = (Authority::new(), Authority::new());
-    let trust = format!("ca_file = {:?}", ca.ca_file());
-    let secure = Upstream::with_tls(ca).await;
-    let relays =
-        [Relay::to(&plain).limits(LIMITS).start(), Relay::to(&secure).limits(LIMITS).upstream(&trust).tls(own).start()];
-    let [first, second] = relays;
-    [(first, plain), (second, secure)]
-}
 
 fn frame() -> Frame {
     Frame::new(BINARY, vec![b'x'; 60_000])
@@ -25,7 +13,7 @@ fn frame() -> Frame {
 
 #[tokio::test]
 async fn a_client_is_cut_and_the_upstream_is_told() {
-    for (relay, upstream) in relays().await {
+    for (relay, upstream) in relays_with(LIMITS).await {
         let (mut client, mut upstream) = relay.link(&upstream).await;
         let told = upstream.flood(&frame()).await;
         assert_eq!(told.closing().map(|(code, _)| code), Some(1001), "{told}");
@@ -35,7 +23,7 @@ async fn a_client_is_cut_and_the_upstream_is_told() {
 
 #[tokio::test]
 async fn an_upstream_is_cut_and_the_client_is_told() {
-    for (relay, upstream) in relays().await {
+    for (relay, upstream) in relays_with(LIMITS).await {
         let (mut client, mut upstream) = relay.link(&upstream).await;
         let told = client.flood(&frame()).await;
         assert_eq!(told.closing().map(|(code, _)| code), Some(1001), "{told}");

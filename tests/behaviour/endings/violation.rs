@@ -1,6 +1,6 @@
 //! A peer that breaks RFC 6455.
 
-use super::{answer_and_end, link};
+use super::{answer_and_end, link, link_with};
 use crate::support::frame::{BINARY, CLOSE, Frame, MASK, PING, TEXT, header};
 
 /// What no peer may send: bytes behind `legal`, with or without a mask.
@@ -44,7 +44,7 @@ fn offences(mask: bool) -> Vec<(String, Vec<u8>)> {
 async fn a_client_is_told_1002_and_its_upstream_1001() {
     for (offence, bytes) in offences(true) {
         println!("{offence}");
-        let (_relay, mut client, mut upstream) = link().await;
+        let (_relay, mut client, mut upstream) = link_with("settle_timeout = \"10ms\"").await;
         let legal = client.encoded(&[Frame::text("legal"), Frame::ping("legal too")]);
         client.raw(&[legal.clone(), bytes].concat()).await;
         upstream.expect_bytes(&legal).await;

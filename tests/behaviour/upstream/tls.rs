@@ -37,10 +37,10 @@ async fn both_legs_may_be_encrypted() {
     client.expect_text("first").await;
     client.expect_text(&large).await;
     upstream.expect(early).await;
-    client.close(1000, "done").await;
-    upstream.expect_close(1000, "done").await;
     upstream.close(1000, "done").await;
     client.expect_close(1000, "done").await;
+    client.close(1000, "done").await;
+    upstream.expect_close(1000, "done").await;
     client.expect_end().await;
     upstream.expect_end().await;
 }
