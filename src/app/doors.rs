@@ -51,8 +51,9 @@ impl Doors {
                             process,
                             "the successor accepts connections, and this process does not any more"
                         );
-                        drain.begin();
-                        return successor.let_go().await;
+                        // Before the drain, which ends this task where there is no grace.
+                        successor.let_go().await;
+                        return drain.begin();
                     }
                     Err(error) => {
                         tracing::warn!(process, %error, "the successor did not get ready; this process goes on");

@@ -50,15 +50,15 @@ pub enum OfferError {
     Taken(PathBuf),
     #[error("{} is there, and is no socket; remove it, or configure another takeover_socket", .0.display())]
     NoSocket(PathBuf),
-    #[error("cannot listen on {}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
 }
 
 impl Offer {
     /// Prepares a place that will be at `path`. `replaces` is where the predecessor of this process listens: that one may
     /// be replaced while it lives.
     pub fn prepare(path: &Path, replaces: Option<&Path>) -> Result<Self, OfferError> {
-        let failed = |source| OfferError::Io { path: path.to_owned(), source };
+        let failed = |error| OfferError::Io { path: path.to_owned(), error };
         // Nobody finds it by this name, and nobody but this process has it.
         let temporary = path.with_file_name(format!(".relay-{}", std::process::id()));
         let _ = fs::remove_file(&temporary);
@@ -72,7 +72,7 @@ impl Offer {
     /// Moves to its path, in place of what a former process left there: there is no moment without one. Needs a runtime.
     pub fn open(self) -> Result<Offering, OfferError> {
         let Self { listener, mut file, path, replaces } = self;
-        let failed = |source| OfferError::Io { path: path.clone(), source };
+        let failed = |error| OfferError::Io { path: path.clone(), error };
         let listener = UnixListener::from_std(listener).map_err(failed)?;
         if !replaces.is_some_and(|replaced| is_same(&replaced, &path)) {
             check_vacant(&path)?;
@@ -86,12 +86,12 @@ impl Offer {
 fn check_vacant(path: &Path) -> Result<(), OfferError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(OfferError::Io { path: path.to_owned(), source }),
+        Err(error) => Err(OfferError::Io { path: path.to_owned(), error }),
         Ok(found) if !found.file_type().is_socket() => Err(OfferError::NoSocket(path.to_owned())),
         Ok(_) => match std_unix::UnixStream::connect(path) {
             // Left by a process that is gone.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(()),
-            Err(source) => Err(OfferError::Io { path: path.to_owned(), source }),
+            Err(error) => Err(OfferError::Io { path: path.to_owned(), error }),
             Ok(_) => Err(OfferError::Taken(path.to_owned())),
         },
     }

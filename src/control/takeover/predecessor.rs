@@ -23,10 +23,10 @@ pub struct Predecessor {
 
 /// Why nothing can be taken over.
 #[derive(Debug, Error)]
-#[error("nothing can be taken over at {}: {source}; without a running relay there, start without --takeover", path.display())]
+#[error("nothing can be taken over at {}: {error}; without a running relay there, start without --takeover", path.display())]
 pub struct TakeoverError {
     path: PathBuf,
-    source: io::Error,
+    error: io::Error,
 }
 
 impl Predecessor {
@@ -34,7 +34,7 @@ impl Predecessor {
     pub async fn meet(path: &Path) -> Result<(Self, Vec<Labelled>), TakeoverError> {
         let met = timeout(ANSWER_TIMEOUT, ask(path)).await;
         let met = met.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer")));
-        met.map_err(|source| TakeoverError { path: path.to_owned(), source })
+        met.map_err(|error| TakeoverError { path: path.to_owned(), error })
     }
 
     /// Tells it that connections are accepted here; ready when it accepts none any more. An error: it did not say so, and
