@@ -4,7 +4,9 @@
 #![cfg(target_os = "linux")]
 
 mod bytes;
+mod endings;
 mod fairness;
+mod killed;
 mod memory;
 mod open_files;
 mod relay;

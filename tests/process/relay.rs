@@ -36,9 +36,20 @@ impl Relay {
     /// The same with these `[limits]`, and with no more open files than this.
     pub async fn start_with(limits: &str, open_files: Option<u64>) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = upstream.local_addr().unwrap().to_string();
+        Self::start_to(&address, upstream, limits, open_files).await
+    }
+
+    /// The same with the upstream at this address, instead of this test.
+    pub async fn start_before(upstream: &str, limits: &str) -> Self {
+        let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_to(upstream, unused, limits, None).await
+    }
+
+    async fn start_to(address: &str, upstream: TcpListener, limits: &str, open_files: Option<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
-        let url = format!("ws://{}/v1/realtime?model={{model}}", upstream.local_addr().unwrap());
+        let url = format!("ws://{address}/v1/realtime?model={{model}}");
         let config = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nauth = \"none\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [limits]\n{limits}\n[log]\nlevel = \"info\"\n[[upstreams]]\nname = \"test\"\nkind = \"compatible\"\nurl = \"{url}\"\n"
@@ -101,6 +112,11 @@ impl Relay {
         usize::from_str_radix(queued, 16).unwrap()
     }
 
+    /// Where clients connect.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn log(&self) -> &Log {
         &self.log
     }
@@ -117,6 +133,11 @@ impl Relay {
     /// The process's share of its resident memory, in bytes.
     pub fn pss(&self) -> i64 {
         self.kib("smaps_rollup", "Pss:") * 1024
+    }
+
+    /// What is resident, shared or not, in bytes.
+    pub fn resident(&self) -> i64 {
+        self.kib("status", "VmRSS:") * 1024
     }
 
     /// The most that was ever resident, in bytes.

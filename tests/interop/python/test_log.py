@@ -54,6 +54,8 @@ async def test_a_link_is_recorded_when_it_opens_and_when_it_ends(relay):
         assert (record["request_id"], record["key"], record["upstream"]) == ("interop-1", "interop", "simulated")
         assert (record["model_asked"], record["model_sent"]) == (MODEL, MODEL)
         assert record["link_id"] == opened["link_id"]
-    # Every event is a frame here; the close frames count too.
-    assert (ended["frames_up"], ended["frames_down"]) == (2 + 1, received + 1)
+    # Every event is a frame here, and so are the close frames, but for the answer that the relay itself gives to a client
+    # that leaves within a second of its last words.
+    assert ended["frames_up"] == 2 + 1
+    assert ended["frames_down"] in (received, received + 1)
     assert ended["bytes_down"] > sum(map(len, client.raw))
