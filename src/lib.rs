@@ -11,7 +11,7 @@
 //! | **tap** | what watches a pump without touching a byte |
 //! | **edge** | from accept to a link: HTTP, admission, dialling. Runs once per link |
 //! | **relay** | the data plane: pumps, frames, endings. Runs once per frame |
-//! | **control** | configuration, keys, records. Runs once per process or per link |
+//! | **control** | configuration, keys, records, drain, takeover. Runs once per process or per link |
 //! | **worker** | one thread with its own runtime and its own links |
 //!
 //! # Planes
@@ -19,9 +19,9 @@
 //! ```text
 //!   once per process / per link            once per link                  once per frame
 //!  ┌───────── control ─────────┐  ┌───────────── edge ─────────────┐  ┌────── relay ──────┐
-//!  │ config  keys  records     │  │ listener → admit → dial → start │  │ link → pump → scan │
-//!  └───────────────────────────┘  │ (refusal = HTTP)         admin  │  │   └ tap  └ ending  │
-//!                                 └─────────────────────────────────┘  └────────────────────┘
+//!  │ config keys records       │  │ listener → admit → dial → start │  │ link → pump → scan │
+//!  │ drain takeover            │  │ (refusal = HTTP)         admin  │  │   └ tap  └ ending  │
+//!  └───────────────────────────┘  └─────────────────────────────────┘  └────────────────────┘
 //!       depends on relay            depends on control and relay        depends on nothing of ours
 //! ```
 //!
@@ -46,6 +46,15 @@
 //! Once per link
 //! 9. [`relay::ending`] turns how it ended into a close frame for each leg, with a deadline.
 //! 10. The [`relay::link::LinkReport`] goes to [`control::record`].
+//!
+//! # The life of the process
+//!
+//! 1. `app::sockets` binds the listening sockets, or takes those that were there before: of a service manager, or of the
+//!    process whose place this one takes ([`control::takeover`]).
+//! 2. Each [`worker`] builds its edge; then `app::acceptor` lets clients and operators in.
+//! 3. A signal, an operator or a successor begins the drain. [`control::drain`] decides what is done when, `app::house`
+//!    does it: the doors are closed or given away, and the workers' links end, or are ended.
+//! 4. When the workers carry nothing any more, the process exits.
 
 pub mod app;
 pub mod commands;

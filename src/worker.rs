@@ -5,7 +5,6 @@
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,14 +13,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::edge::admin::LinkStatus;
 use crate::edge::links::Which;
-use crate::edge::{Client, Edge, Slot, service};
+use crate::edge::load::{Load, Slot};
+use crate::edge::{Client, Edge, service};
 use crate::relay::ending::Decision;
 
 /// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
 #[derive(Debug)]
 pub struct Worker {
     mailbox: mpsc::UnboundedSender<Mail>,
-    load: Arc<AtomicUsize>,
+    load: Arc<Load>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -58,7 +58,7 @@ pub struct Accepted {
 /// Hands a client, on a non-blocking socket, to the one of `workers` (there is at least one) with the fewest links and
 /// admissions.
 pub fn hand_over(workers: &[Worker], stream: TcpStream, client: Client) {
-    if let Some(worker) = workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
+    if let Some(worker) = workers.iter().min_by_key(|worker| worker.load.taken()) {
         worker.take(stream, client);
     }
 }
@@ -78,6 +78,8 @@ impl Worker {
                 Ok((runtime, edge)) => {
                     let _ = ready.send(Ok(()));
                     runtime.block_on(work(inbox, Rc::new(edge)));
+                    // Whoever asks a name server that does not answer would otherwise be waited for.
+                    runtime.shutdown_background();
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -88,8 +90,20 @@ impl Worker {
 
     /// Hands a client over.
     fn take(&self, stream: TcpStream, client: Client) {
-        let slot = Slot::take(&self.load);
+        let slot = self.load.take();
         self.mail(Mail::Serve(Accepted { stream, client, slot }));
+    }
+
+    /// Links, admissions, and refused clients that are still listened to.
+    pub fn carried(&self) -> usize {
+        self.load.taken()
+    }
+
+    /// Ready at a moment when the worker carries nothing.
+    ///
+    /// Cancel safe.
+    pub async fn emptied(&self) {
+        self.load.emptied().await;
     }
 
     /// Tells the worker something, which it does when it comes to it.
@@ -149,14 +163,15 @@ mod tests {
 
     use super::*;
     use crate::control::config;
+    use crate::edge::Common;
     use crate::edge::upstream::shared::Shared;
 
     fn worker(number: usize) -> Worker {
         Worker::start(number, move || {
             let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
             let config = config::parse(config).map_err(io::Error::other)?;
-            let shared = [Arc::new(Shared::new(&config.upstreams[0]))];
-            Edge::new(&config, &Arc::default(), &shared, number).map_err(io::Error::other)
+            let upstreams = vec![Arc::new(Shared::new(&config.upstreams[0]))];
+            Edge::new(&config, &Common { upstreams, ..Common::default() }, number).map_err(io::Error::other)
         })
         .unwrap()
     }
@@ -164,7 +179,7 @@ mod tests {
     #[test]
     fn a_client_goes_to_the_worker_with_the_fewest_and_makes_room_when_it_is_gone() {
         let workers = [worker(0), worker(1)];
-        let load = || workers.each_ref().map(|worker| worker.load.load(Ordering::Relaxed));
+        let load = || workers.each_ref().map(Worker::carried);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut clients = Vec::new();
         for expected in [[1, 0], [1, 1], [2, 1], [2, 2]] {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::control::drain::{Drain, Phase};
 use crate::edge::admin::{LinkStatus, Operations, Unanswered, UpstreamStatus};
 use crate::edge::links::Which;
 use crate::edge::upstream::shared::Shared;
@@ -25,9 +26,20 @@ pub(super) struct Operated {
     pub(super) upstreams: Vec<Arc<Shared>>,
     /// All of them.
     pub(super) workers: Rc<Vec<Worker>>,
+    /// What the workers know of it too.
+    pub(super) drain: Arc<Drain>,
 }
 
 impl Operations for Operated {
+    fn phase(&self) -> Phase {
+        self.drain.phase()
+    }
+
+    fn drain(&self) {
+        tracing::info!("an operator asks for the drain");
+        self.drain.begin();
+    }
+
     fn upstreams(&self) -> Vec<UpstreamStatus> {
         self.upstreams.iter().map(|upstream| upstream.status()).collect()
     }

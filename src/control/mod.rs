@@ -1,6 +1,8 @@
 //! The control plane: what is decided once per process or once per link.
 
 pub mod config;
+pub mod drain;
 pub mod keys;
 pub mod link_info;
 pub mod record;
+pub mod takeover;

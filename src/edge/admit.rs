@@ -4,7 +4,7 @@
 //! know how an upstream wants to be asked; nothing of a client that is refused reaches one.
 
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
 use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN};
@@ -15,11 +15,15 @@ use super::refusal::Refusal;
 use super::upstream::{Candidate, Wanted};
 use super::{Client, Edge, credential, handshake, loopback, query};
 use crate::control::config::{self, Auth, Key, Secret};
+use crate::control::drain::Phase;
 use credential::Credential;
 use query::{Query, Route};
 
 /// Where clients find the relay. The last two are Azure's.
 const PATHS: [&str; 3] = ["/v1/realtime", "/openai/v1/realtime", "/openai/realtime"];
+
+/// When a client that came too late for this process may come again: the next one is there, or comes soon.
+const SOON: Duration = Duration::from_secs(1);
 
 /// An upgrade to WebSocket that can be answered.
 #[derive(Debug)]
@@ -64,6 +68,7 @@ pub fn admit(
     request_id: &HeaderValue,
 ) -> Result<Admitted, Refusal> {
     // How the process is comes first; then who asks, for what, and whether there is room.
+    check_drain(edge)?;
     let query = Query::decode(head.uri.query().unwrap_or_default());
     let credential = Credential::of(&head.headers, &query);
     let holder = check_key(edge, client, credential)?;
@@ -86,6 +91,15 @@ fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {
         return Ok(());
     }
     refuse("this origin may not use the relay; its operator can add it to `allowed_origins`")
+}
+
+/// Connections that were accepted before the listener was closed may still bring a request.
+fn check_drain(edge: &Edge) -> Result<(), Refusal> {
+    if edge.drain.phase() < Phase::Draining {
+        return Ok(());
+    }
+    let message = "this relay is about to stop and admits nobody any more; connect again";
+    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message).with_retry_after(SOON))
 }
 
 /// Who asks.

@@ -6,22 +6,21 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::clock::Clock;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hyper::StatusCode;
 
-use super::Slot;
 use super::failures::{Failures, Pace};
+use super::load::{Load, Slot};
 use super::refusal::{ROOM_PATIENCE, Refusal};
 use crate::control::config::{Config, Key};
 
 /// What all workers count together, for as long as the process lasts, whatever its configuration becomes.
 #[derive(Debug, Default)]
 pub struct Counts {
-    links: Arc<AtomicUsize>,
+    links: Arc<Load>,
     /// By the name of a key. Locked only while a gate is built.
     keys: Mutex<HashMap<String, KeyCounts>>,
     failures: Failures,
@@ -30,7 +29,7 @@ pub struct Counts {
 /// What is counted of one key.
 #[derive(Debug, Clone, Default)]
 struct KeyCounts {
-    links: Arc<AtomicUsize>,
+    links: Arc<Load>,
     /// With how many a minute it lets pass.
     new_links: Option<(NonZeroU32, Arc<DefaultDirectRateLimiter>)>,
 }
@@ -81,7 +80,7 @@ impl Gate {
     pub fn enter(&self, key: Option<&Key>) -> Result<Places, Refusal> {
         let counts = key.and_then(|key| Some((key, self.keys.get(&key.name)?)));
         let of_key = counts.map(|(key, counts)| take_of_key(key, counts)).transpose()?;
-        let of_process = Slot::take_of(&self.counts.links, self.max_links.get()).ok_or_else(|| {
+        let of_process = self.counts.links.take_of(self.max_links.get()).ok_or_else(|| {
             let message = "the relay carries all the links it may";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "at_capacity", message).with_retry_after(ROOM_PATIENCE)
         })?;
@@ -113,7 +112,7 @@ fn take_of_key(key: &Key, counts: &KeyCounts) -> Result<Slot, Refusal> {
     // Counted also where there is no limit: a later configuration may set one.
     let most = key.max_links.map_or(usize::MAX, NonZeroUsize::get);
     let full = || too_many("too_many_links", "this key has all the links it may").with_retry_after(ROOM_PATIENCE);
-    Slot::take_of(&counts.links, most).ok_or_else(full)
+    counts.links.take_of(most).ok_or_else(full)
 }
 
 fn too_many(code: &'static str, message: &str) -> Refusal {

@@ -23,13 +23,26 @@ const CALM: Duration = Duration::from_secs(1);
 /// Accepts until dropped, and gives each client to `hand_over` on a socket that belongs to no runtime.
 ///
 /// Cancel safe: a connection is either still queued by the system or handed over.
-pub async fn accept(listener: TcpListener, hand_over: impl Fn(TcpStream, Client)) {
+pub async fn accept(listener: Rc<TcpListener>, hand_over: impl Fn(TcpStream, Client)) {
     let mut door = Door::new(listener);
     loop {
         let (stream, address) = door.next().await;
         match stream.into_std() {
             Ok(stream) => hand_over(stream, Client { address }),
             Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
+        }
+    }
+}
+
+/// Gives away whoever is queued by the system at this moment; for a listener that is about to be closed, as closing it
+/// resets their connections. The listener must not block.
+pub fn take_queued(listener: &std::net::TcpListener, hand_over: impl Fn(TcpStream, Client)) -> io::Result<()> {
+    loop {
+        match listener.accept().and_then(|(stream, address)| stream.set_nonblocking(true).map(|()| (stream, address))) {
+            Ok((stream, address)) => hand_over(stream, Client { address }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if is_of_one_client(&error) => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -75,8 +88,8 @@ impl Door {
     }
 
     async fn rest_after(&mut self, error: &io::Error) {
-        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-            return; // that client's own affair
+        if is_of_one_client(error) {
+            return;
         }
         let rest = if let Some(trouble) = &self.trouble {
             (trouble.rest * 2).min(LAST_REST)
@@ -94,4 +107,12 @@ async fn end_of(trouble: Option<&Trouble>) {
         Some(trouble) => sleep_until(trouble.over).await,
         None => std::future::pending().await,
     }
+}
+
+/// Whether an accept failed for a client that went away meanwhile, which is its own affair.
+fn is_of_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
 }

@@ -14,6 +14,7 @@ pub mod handshake;
 pub mod links;
 pub mod listener;
 pub mod liveness;
+pub mod load;
 pub mod loopback;
 pub mod query;
 pub mod refusal;
@@ -28,9 +29,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
+use crate::control::drain::Drain;
 use crate::control::keys::Keys;
 use crate::control::link_info::LinkInfo;
 use crate::relay::ending::Decision;
@@ -47,8 +48,8 @@ use upstream::dial::Deadlines;
 use upstream::pool::{self, Opening};
 use upstream::shared::Shared;
 
-/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in [`Shared`] and
-/// [`Counts`].
+/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in
+/// [`Common`].
 #[derive(Debug)]
 pub struct Edge {
     auth: Auth,
@@ -61,22 +62,28 @@ pub struct Edge {
     liveness: Liveness,
     limits: config::Limits,
     link_limits: Rc<link::Limits>,
+    drain: Arc<Drain>,
     links: Rc<Table<Uuid, LinkInfo>>,
     /// Since this was decided, a link ends as soon as it begins.
     over: Cell<Option<Decision>>,
 }
 
+/// What the edges of all workers share.
+#[derive(Debug, Clone, Default)]
+pub struct Common {
+    /// What is counted over all of them.
+    pub counts: Arc<Counts>,
+    /// What is known of each upstream, in the order of the configuration.
+    pub upstreams: Vec<Arc<Shared>>,
+    /// Whether anybody is still admitted.
+    pub drain: Arc<Drain>,
+}
+
 impl Edge {
-    /// The edge that `config` describes, on the worker of this number; `counts` is what all workers count together,
-    /// `shared` what they know of each upstream, in the same order. Fails where the TLS stack refuses a certificate, a key
-    /// or an authority.
-    pub fn new(
-        config: &Config,
-        counts: &Arc<Counts>,
-        shared: &[Arc<Shared>],
-        worker: usize,
-    ) -> Result<Self, tls::TlsError> {
-        let upstreams = config.upstreams.iter().zip(shared).map(|(upstream, shared)| {
+    /// The edge that `config` describes, on the worker of this number. Fails where the TLS stack refuses a certificate, a
+    /// key or an authority.
+    pub fn new(config: &Config, common: &Common, worker: usize) -> Result<Self, tls::TlsError> {
+        let upstreams = config.upstreams.iter().zip(&common.upstreams).map(|(upstream, shared)| {
             let warm = share(upstream.warm, config.server.workers, worker);
             Upstream::new(upstream, shared.clone(), warm).map(Rc::new)
         });
@@ -86,12 +93,13 @@ impl Edge {
             origins: config.server.allowed_origins.clone(),
             refuse_browsers_with: config.server.refuse_browsers_with,
             keys: Keys::new(&config.keys),
-            gate: Gate::new(config, counts),
+            gate: Gate::new(config, &common.counts),
             upstreams,
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
             liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
             link_limits: Rc::new(link_limits(&config.limits)),
+            drain: common.drain.clone(),
             links: Rc::default(),
             over: Cell::new(None),
         })
@@ -134,30 +142,4 @@ fn share(all: u32, workers: NonZeroUsize, worker: usize) -> usize {
 pub struct Client {
     /// The address of its end of the connection.
     pub address: SocketAddr,
-}
-
-/// One of a number of places: on a worker, from accept until the link, or the refused connection, is gone; or at the
-/// gate, from admission on.
-#[derive(Debug)]
-pub struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    /// Takes a place; `load` counts the places taken.
-    pub fn take(load: &Arc<AtomicUsize>) -> Self {
-        load.fetch_add(1, Ordering::Relaxed);
-        Self(load.clone())
-    }
-
-    /// Takes a place of `most`; `taken` counts them.
-    pub fn take_of(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let take = |places| (places < most).then(|| places + 1);
-        let found = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        found.is_ok().then(|| Self(taken.clone()))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -22,11 +22,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admit::{self, admit};
 use super::browser::{self, Farewell};
+use super::load::Slot;
 use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
 use super::tls::Conn;
 use super::upstream::attempts;
-use super::{Client, Edge, Slot, admin, start};
+use super::{Client, Edge, admin, start};
 use crate::control::config::RefuseWith;
 use crate::control::record;
 use crate::relay::link::Leg;
@@ -135,7 +136,7 @@ async fn answer(
     edge: &Edge,
     switched: &Cell<Option<Switched>>,
 ) -> Response<Full<Bytes>> {
-    if let Some(response) = admin::probe(&request) {
+    if let Some(response) = admin::probe(&request, edge.drain.phase()) {
         return response;
     }
     let (head, _) = request.into_parts();

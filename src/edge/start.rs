@@ -12,11 +12,12 @@ use hyper::{Response, StatusCode};
 
 use super::admit::{Admitted, Upgrade};
 use super::handshake::WEBSOCKET;
+use super::load::Slot;
 use super::query::Route;
 use super::refusal::REQUEST_ID;
 use super::tls::Conn;
 use super::upstream::attempts::Opened;
-use super::{Client, Edge, Slot};
+use super::{Client, Edge};
 use crate::control::link_info::{Heard, LinkInfo};
 use crate::control::record;
 use crate::relay::link::{Leg, Link, Traffic};

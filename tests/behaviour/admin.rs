@@ -106,6 +106,7 @@ async fn what_takes_one_method_takes_no_other() {
     for (path, allowed, others) in [
         ("/upstreams", "GET, HEAD", ["POST", "DELETE", "OPTIONS"]),
         ("/links", "GET, HEAD", ["POST", "DELETE", "PUT"]),
+        ("/drain", "POST", ["GET", "PUT", "DELETE"]),
         ("/links/67e55044-10b1-426f-9247-bb680e5fe0c8", "DELETE", ["GET", "PUT", "POST"]),
     ] {
         for method in others {

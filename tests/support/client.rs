@@ -7,7 +7,7 @@ use tokio::net::TcpSocket;
 
 use super::head::Head;
 use super::leg::{Leg, Role};
-use super::relay::Relay;
+use super::relay::Reached;
 use super::upstream::accept;
 use super::wire::Wire;
 use super::within;
@@ -16,7 +16,7 @@ use super::within;
 pub const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// A client that asks for nothing yet: a valid upgrade of `/v1/realtime`, without key and query.
-pub fn client(relay: &Relay) -> Client<'_> {
+pub fn client(relay: &dyn Reached) -> Client<'_> {
     let headers = [
         ("Host", relay.address().to_string()),
         ("Upgrade", "websocket".to_owned()),
@@ -33,7 +33,7 @@ pub fn client(relay: &Relay) -> Client<'_> {
 #[derive(Clone)]
 #[must_use]
 pub struct Client<'r> {
-    relay: &'r Relay,
+    relay: &'r dyn Reached,
     from: Ipv4Addr,
     method: &'static str,
     path: String,
@@ -130,11 +130,11 @@ impl Client<'_> {
 }
 
 /// A connection to the client listener, over which nothing was said yet.
-pub async fn connect(relay: &Relay) -> Wire {
+pub async fn connect(relay: &dyn Reached) -> Wire {
     connect_from(Ipv4Addr::LOCALHOST, relay).await
 }
 
-async fn connect_from(address: Ipv4Addr, relay: &Relay) -> Wire {
+async fn connect_from(address: Ipv4Addr, relay: &dyn Reached) -> Wire {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((address, 0))).unwrap();
     let stream = within("a connection", socket.connect(relay.address())).await.unwrap();
@@ -145,7 +145,7 @@ async fn connect_from(address: Ipv4Addr, relay: &Relay) -> Wire {
 }
 
 /// Sends these bytes to the client listener, and reads the answer.
-pub async fn raw_request(relay: &Relay, bytes: &[u8]) -> Refused {
+pub async fn raw_request(relay: &dyn Reached, bytes: &[u8]) -> Refused {
     let mut wire = connect(relay).await;
     wire.send(bytes).await;
     Asking { wire }.refused().await
@@ -169,6 +169,11 @@ impl Asking {
         assert_eq!(head.header("connection").map(str::to_ascii_lowercase).as_deref(), Some("upgrade"));
         assert_eq!(head.header("sec-websocket-accept"), Some(accept(NONCE).as_str()));
         Leg::new(Role::Client, head, self.wire)
+    }
+
+    /// The head of whatever is answered.
+    pub async fn answered(&mut self) -> Head {
+        self.wire.head().await.expect("an answer")
     }
 
     /// Any other answer than 101, and the end of the stream behind it.

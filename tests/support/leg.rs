@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::frame::{Frame, PING, TEXT, decode};
+use super::frame::{CLOSE, Frame, PING, TEXT, decode};
 use super::head::Head;
 use super::wire::Wire;
 use super::within;
@@ -159,6 +159,30 @@ impl Leg {
     /// The stream ends, in order or not. What came before that.
     pub async fn expect_gone(&mut self) -> Vec<u8> {
         self.wire.rest().await.0
+    }
+
+    /// Waits until there is something to read, however long that takes.
+    pub async fn awaken(&mut self) {
+        if self.wire.unread().is_empty() {
+            let read = self.wire.next_read().await;
+            assert!(matches!(read, Ok(1..)), "{read:?} where the {:?} awaited a frame", self.role);
+        }
+    }
+
+    /// Says back what it is told, until the relay closes or goes; a close is answered too.
+    pub async fn echo(mut self) {
+        loop {
+            while let Some((length, frame)) = decode(self.wire.unread()) {
+                self.wire.take(length).await;
+                let answer = self.encoded(&[Frame { mask: None, ..frame.clone() }]);
+                if self.wire.try_send(&answer).await.is_err() || frame.opcode == CLOSE {
+                    return self.rest().await;
+                }
+            }
+            if !matches!(self.wire.next_read().await, Ok(1..)) {
+                return;
+            }
+        }
     }
 
     /// Stays, and says nothing, until the stream ends, however long that takes.

@@ -4,38 +4,38 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::client::{Refused, read_refused};
-use super::relay::Relay;
+use super::relay::Reached;
 use super::wire::Wire;
 use super::within;
 
 /// An operator that reads this path, and names the listener as a loopback one is named.
-pub fn operator<'r>(relay: &'r Relay, path: &str) -> Operator<'r> {
+pub fn operator<'r>(relay: &'r dyn Reached, path: &str) -> Operator<'r> {
     let headers = vec![("Host".to_owned(), "localhost".to_owned())];
     Operator { relay, method: "GET", path: path.to_owned(), headers }
 }
 
 /// How this upstream does.
-pub async fn status(relay: &Relay, upstream: &str) -> Value {
+pub async fn status(relay: &dyn Reached, upstream: &str) -> Value {
     let answer = operator(relay, "/upstreams").ask().await;
     let statuses = answer.json.as_array().expect("a list").iter();
     statuses.clone().find(|status| status["name"] == upstream).expect("an upstream of this name").clone()
 }
 
 /// Waits until a field of this upstream's status has this value. Each look is a request of its own.
-pub async fn until(relay: &Relay, upstream: &str, field: &str, value: impl Into<Value>) {
+pub async fn until(relay: &dyn Reached, upstream: &str, field: &str, value: impl Into<Value>) {
     let value = value.into();
     let settled = async { while status(relay, upstream).await[field] != value {} };
     within(&format!("{field} to become {value}"), settled).await;
 }
 
 /// Waits until this upstream carries so many links, attempts included.
-pub async fn until_links(relay: &Relay, upstream: &str, links: usize) {
+pub async fn until_links(relay: &dyn Reached, upstream: &str, links: usize) {
     until(relay, upstream, "links", links).await;
 }
 
 #[must_use]
 pub struct Operator<'r> {
-    relay: &'r Relay,
+    relay: &'r dyn Reached,
     method: &'static str,
     path: String,
     headers: Vec<(String, String)>,

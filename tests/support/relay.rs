@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use realtime_relay::app;
 use realtime_relay::control::config::{Sources, load};
@@ -13,6 +14,20 @@ use super::upstream::Upstream;
 
 /// The credential that the relay has for its upstream.
 pub const UPSTREAM_KEY: &str = "sk-of-the-upstream";
+
+/// A relay that can be reached, in this process or in one of its own.
+pub trait Reached: Send + Sync {
+    /// Where clients connect.
+    fn address(&self) -> SocketAddr;
+
+    /// Where operators connect.
+    fn admin_address(&self) -> SocketAddr;
+
+    /// What its clients must trust; `None`: they speak no TLS.
+    fn authority(&self) -> Option<&Authority> {
+        None
+    }
+}
 
 /// A relay that runs until it is dropped.
 pub struct Relay {
@@ -62,6 +77,34 @@ impl Relay {
         let asking = client(self).key("secret").model("gpt-realtime").ask().await;
         let upstream = upstream.leg().await;
         (asking.opened().await, upstream)
+    }
+}
+
+impl Reached for Relay {
+    fn address(&self) -> SocketAddr {
+        self.address()
+    }
+
+    fn admin_address(&self) -> SocketAddr {
+        self.admin_address()
+    }
+
+    fn authority(&self) -> Option<&Authority> {
+        self.authority()
+    }
+}
+
+impl<R: Reached> Reached for Arc<R> {
+    fn address(&self) -> SocketAddr {
+        R::address(self)
+    }
+
+    fn admin_address(&self) -> SocketAddr {
+        R::admin_address(self)
+    }
+
+    fn authority(&self) -> Option<&Authority> {
+        R::authority(self)
     }
 }
 

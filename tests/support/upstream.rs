@@ -98,6 +98,11 @@ impl Upstream {
         self.serve(|asked| async { asked.switch().await.rest().await })
     }
 
+    /// Gives everybody a link, and says back what it is told there.
+    pub fn echoes(&self) -> Serving {
+        self.serve(|asked| async { asked.switch().await.echo().await })
+    }
+
     /// The relay has not connected: whoever connects now is the first to be accepted.
     pub async fn expect_no_connection(&self) {
         let ours = TcpStream::connect(self.listener.local_addr().unwrap()).await.unwrap();

@@ -13,10 +13,17 @@ use uuid::Uuid;
 
 use super::guard::Guard;
 use super::{LinkStatus, READING, UpstreamStatus, probe};
+use crate::control::drain::Phase;
 use crate::edge::refusal::{REQUEST_ID, Refusal, request_id};
 
 /// What the desk has done elsewhere. Nothing of it takes longer than an operator waits: a few seconds.
 pub trait Operations: 'static {
+    /// How far the process is on its way out.
+    fn phase(&self) -> Phase;
+
+    /// Begins the drain. Asked for once more, nothing changes.
+    fn drain(&self);
+
     /// How the upstreams do at this moment.
     fn upstreams(&self) -> Vec<UpstreamStatus>;
 
@@ -52,7 +59,7 @@ impl<O: Operations> Desk<O> {
     }
 
     pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
-        if let Some(response) = probe(&request) {
+        if let Some(response) = probe(&request, self.operations.phase()) {
             return response;
         }
         let (head, _) = request.into_parts();
@@ -75,9 +82,14 @@ impl<O: Operations> Desk<O> {
                 only_read(head)?;
                 tell(&self.operations.links().await.map_err(unanswered)?)
             }
+            "/drain" => {
+                only(head, &[Method::POST], HeaderValue::from_static("POST"))?;
+                self.operations.drain();
+                Ok(Done::Begun)
+            }
             path => match path.strip_prefix("/links/").and_then(|id| Uuid::try_parse(id).ok()) {
                 Some(id) => self.end_link(head, id).await,
-                None => Err(not_found("there is nothing here; try /upstreams or /links")),
+                None => Err(not_found("there is nothing here; try /upstreams, /links or /drain")),
             },
         }
     }
@@ -151,6 +163,12 @@ mod tests {
     struct Stuck;
 
     impl Operations for Stuck {
+        fn phase(&self) -> Phase {
+            Phase::Serving
+        }
+
+        fn drain(&self) {}
+
         fn upstreams(&self) -> Vec<UpstreamStatus> {
             Vec::new()
         }

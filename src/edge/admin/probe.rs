@@ -8,23 +8,27 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::READING;
+use crate::control::drain::Phase;
 
-/// The answer to `/livez` and `/readyz`; `None` for every other path.
-pub fn probe<B>(request: &Request<B>) -> Option<Response<Full<Bytes>>> {
-    if !matches!(request.uri().path(), "/livez" | "/readyz") {
-        return None;
-    }
-    Some(match *request.method() {
-        Method::GET | Method::HEAD => text(StatusCode::OK, "ok\n"),
+/// The answer to `/livez` and `/readyz` of a process in this phase; `None` for every other path.
+pub fn probe<B>(request: &Request<B>, phase: Phase) -> Option<Response<Full<Bytes>>> {
+    let unready = match request.uri().path() {
+        "/livez" => None,
+        "/readyz" => phase.unready(),
+        _ => return None,
+    };
+    Some(match (request.method(), unready) {
+        (&Method::GET | &Method::HEAD, None) => text(StatusCode::OK, "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, Some(reason)) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         _ => {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".to_owned());
             response.headers_mut().insert(ALLOW, READING);
             response
         }
     })
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{asked, expect_discreet, good};
 use crate::support::client::Refused;
 use crate::support::relay::Relay;
-use crate::support::upstream::{Asked, Upstream};
+use crate::support::upstream::{Absent, Asked, Upstream};
 
 /// What the client is told where the upstream answers like this.
 async fn told<T>(answer: impl AsyncFnOnce(Asked) -> T) -> Refused {
@@ -22,8 +22,8 @@ async fn told<T>(answer: impl AsyncFnOnce(Asked) -> T) -> Refused {
 
 #[tokio::test]
 async fn where_nobody_listens_it_is_unreachable_at_once() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let relay = Relay::to_url(&format!("ws://127.0.0.1:{port}/")).start();
+    let absent = Absent::new();
+    let relay = Relay::to_url(&absent.url()).start();
     let begin = Instant::now();
     let refused = good(&relay).refused().await;
     refused.expect(502, "upstream_unreachable", "upstream_error").expect_without("127.0.0.1");

@@ -70,8 +70,8 @@ class Process:
         )
 
     def stop(self):
-        """Ends it as an operator would; its exit code."""
-        self.child.send_signal(signal.SIGTERM)
+        """Ends it as whoever sits at the terminal would, without a grace for load balancers; its exit code."""
+        self.child.send_signal(signal.SIGINT)
         try:
             return self.child.wait(DEADLINE_SECONDS)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,84 @@
+//! The thread that lets clients and operators in, and stays until the house is empty.
+//!
+//! It refuses to know what a drain consists of, and what becomes of those who were let in.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::oneshot;
+
+use super::house::{OpenHouse, Openings};
+use crate::control::drain::Schedule;
+
+/// The handle of the thread. Dropped, it stops, and with it all workers.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    stop: Option<oneshot::Sender<()>>,
+    over: oneshot::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Acceptor {
+    /// Opens the house. When it returns, connections are accepted.
+    pub(super) fn start(openings: Openings, schedule: Schedule) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let (tell_over, over) = oneshot::channel();
+        let (ready, is_ready) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
+            match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => run(runtime, openings, schedule, &ready, stopped),
+                Err(error) => drop(ready.send(Err(error))),
+            }
+            // Every worker is gone, and whatever it had to record has been recorded. The ledger is flushed here, as soon
+            // as there is one: what comes after this line may find the process gone.
+            let _ = tell_over.send(());
+        })?;
+        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the acceptor did not start")))?;
+        Ok(Self { stop: Some(stop), over, thread: Some(thread) })
+    }
+
+    /// Ready when the thread, and all workers, have done what they had to do.
+    ///
+    /// Cancel safe.
+    pub(super) async fn finished(&mut self) -> anyhow::Result<()> {
+        (&mut self.over).await.context("the acceptor failed")
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the acceptor panicked");
+        }
+    }
+}
+
+fn run(
+    runtime: LocalRuntime,
+    openings: Openings,
+    schedule: Schedule,
+    ready: &mpsc::Sender<io::Result<()>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    runtime.block_on(async {
+        let drain = openings.drain.clone();
+        let house = match OpenHouse::open(openings) {
+            Ok(house) => house,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        let _ = ready.send(Ok(()));
+        tokio::select! {
+            biased;
+            _ = stopped => {}
+            () = drain.see_through(schedule, &house) => {}
+        }
+    });
+    // The tasks of this thread hold the workers too: now those end, and with them what they still carry.
+    drop(runtime);
+}

@@ -1,0 +1,14 @@
+//! How the relay comes and goes, as a process: what its clients notice of a drain, a successor, and a service manager.
+//!
+//! Linux only: that is where the tests can hold a process still, and look at what it has.
+#![cfg(target_os = "linux")]
+
+mod drain;
+mod manager;
+mod peers;
+mod process;
+mod restart;
+mod stream;
+#[path = "../support/mod.rs"]
+mod support;
+mod takeover;
