@@ -16,6 +16,7 @@ mod kinds;
 mod load;
 mod mistake;
 mod outside;
+mod prices;
 mod process;
 mod providers;
 mod proxy;
@@ -29,6 +30,7 @@ mod url;
 
 pub use load::{Sources, load, parse};
 pub use mistake::{Mistake, Mistakes, Place, Spot};
+pub use prices::{built_in_prices, prices_of};
 pub use proxy::Proxy;
 pub use secret::Secret;
 pub use upstream::{Kind, Models, Upstream, UpstreamUrl};

@@ -3,4 +3,5 @@
 pub mod config;
 pub mod keys;
 pub mod link_info;
+pub mod prices;
 pub mod record;

@@ -1,0 +1,3 @@
+//! What usage costs, and where it is kept.
+
+mod prices;
