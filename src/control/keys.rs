@@ -62,6 +62,7 @@ mod tests {
             models: None,
             upstreams: None,
             allow: Allow::default(),
+            quota: None,
             expires,
         }
     }

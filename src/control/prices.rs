@@ -21,6 +21,8 @@ const DATE: &[u8] = b"-0000-00-00";
 pub struct NanoUsd(u64);
 
 impl NanoUsd {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
     /// The most there can be: nine billion dollars.
     pub const MAX: Self = Self(i64::MAX.cast_unsigned());
 

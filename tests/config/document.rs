@@ -27,7 +27,7 @@ kind = "opnai"
 name = "acme"
 sha256 = "abc"
 upstreams = ["nowhere"]
-[metering]
+[telemetry]
 ledger = "usage.db"
 "#,
     );
@@ -45,7 +45,7 @@ ledger = "usage.db"
             "relay.toml:10:8: upstreams[0].kind: unknown value `opnai`; did you mean `openai`?",
             "relay.toml:13:10: keys[0].sha256: not a SHA-256",
             "relay.toml:14:14: keys[0].upstreams[0]: no upstream is named `nowhere`",
-            "relay.toml:15:2: metering: unknown key; known here: server",
+            "relay.toml:15:2: telemetry: unknown key; known here: server",
         ],
     );
 }
@@ -81,11 +81,11 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 #[test]
 fn a_key_of_a_feature_that_is_not_there_yet_is_unknown() {
     let setup = Setup::file(&format!(
-        "[limits]\nmax_links = 50000\n[server]\nreuse_port = false\n{UPSTREAM}bill_calls = true\n{KEY}"
+        "[limits]\nmax_links = 50000\n[server]\nreuse_port = false\nforwarding = \"verbatim\"\n{UPSTREAM}{KEY}"
     ));
     assert_told(
         &setup.told(),
-        &["limits.max_links: unknown key", "server.reuse_port: unknown", "upstreams[0].bill_calls: unknown"],
+        &["limits.max_links: unknown key", "server.reuse_port: unknown", "server.forwarding: unknown"],
     );
 }
 
@@ -142,6 +142,7 @@ fn environment_overrides_a_single_value() {
         .env("RELAY_SERVER__WORKERS", "3")
         .env("RELAY_SERVER__LISTEN", "[\"[::1]:0\", \"127.0.0.1:0\"]")
         .env("RELAY_LIMITS__DIAL_TIMEOUT", "2s")
+        .env("RELAY_METERING__RETENTION", "90d")
         .env("RELAY_LOG__FORMAT", "\"json\"")
         .env("RELAY_TOKEN", "no table in it")
         .env("RELAY_UPSTREAMS__NAME", "not a table of these")
@@ -150,6 +151,7 @@ fn environment_overrides_a_single_value() {
     assert_eq!(config.server.auth, Auth::Keys);
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.limits.dial_timeout, Duration::from_secs(2));
+    assert_eq!(config.metering.retention, Some(Duration::from_hours(90 * 24)));
     assert_eq!(config.log.format, LogFormat::Json);
 }
 
@@ -175,14 +177,15 @@ fn what_is_printed_loads_again() {
     let text = format!(
         "[server]\nlisten = [\"[::]:0\"]\nworkers = 2\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n\
          allowed_origins = [\"https://a.b\"]\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"t\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n[log]\nformat = \"json\"\n\
-         {UPSTREAM}organization = \"o\"\nmodels = {{ voice = {{ to = \"d\" }}, \"*\" = \"*\" }}\nheaders = {{ X-A = \"1\" }}\n\
-         transcription = \"t\"\ncalls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
+         [metering]\nledger = \"l.db\"\ndurability = \"before_delivery\"\non_failure = \"log\"\nretention = \"1y\"\ntranscription = true\nprices = \"p.toml\"\n\
+         {UPSTREAM}organization = \"o\"\nmodels = {{ voice = {{ to = \"d\" }}, mine = {{ to = \"m\", price = \"gpt-realtime\" }}, \"*\" = \"*\" }}\nheaders = {{ X-A = \"1\" }}\n\
+         transcription = \"t\"\ncalls = true\nbill_calls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
          [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"k\"\napi_version = \"v1\"\n\
          [[upstreams]]\nname = \"c\"\nkind = \"compatible\"\nurl = \"ws://[::1]:1/{{model}}\"\nauth_scheme = \"\"\nca_file = \"cert.pem\"\n\
          proxy = \"http://user:password@[::1]\"\n\
-         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nexpires = 2027-01-01T00:00:00.5Z\n[[keys]]\nname = \"two\"\nkey = \"other\"\n"
+         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nexpires = 2027-01-01T00:00:00.5Z\nquota = {{ usd = 12.5, per = \"month\" }}\n[[keys]]\nname = \"two\"\nkey = \"other\"\nquota = {{ tokens = 7, per = \"day\" }}\n"
     );
-    let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key);
+    let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key).with("p.toml", "");
     let printed = config.config().to_string();
     fs::write(config.path(), &printed).unwrap();
     assert_eq!(config.config().to_string(), printed);
@@ -195,6 +198,13 @@ fn what_is_printed_loads_again() {
         "voice = \"d\"",
         "transcription = \"t\"",
         "calls = true",
+        "bill_calls = true",
+        "durability = \"before_delivery\"",
+        "on_failure = \"log\"",
+        "retention = \"1year\"",
+        "price = \"gpt-realtime\"",
+        "usd = 12.5",
+        "tokens = 7",
         "weight = 0",
         "max_links = 9",
         "warm = 4",

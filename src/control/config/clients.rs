@@ -2,7 +2,7 @@
 //! once its digest is taken.
 
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use toml::value::Datetime;
 
@@ -10,14 +10,19 @@ use super::document::Value;
 use super::outside::Outside;
 use super::providers::{Providers, unique_name};
 use super::table::{Given, Table, suggest};
-use super::{Allow, Key, units};
+use super::{Allow, Key, quota, units};
 use crate::control::keys;
 
 /// What `allow` may list.
 const ROUTES: [&str; 2] = ["transcription", "calls"];
 
-/// Every `[[keys]]`.
-pub(super) fn read(tables: Vec<Table<'_>>, providers: &Providers, outside: &Outside<'_>) -> Vec<Key> {
+/// Every `[[keys]]`. Their quotas are counted from records that are kept for `retention`.
+pub(super) fn read(
+    tables: Vec<Table<'_>>,
+    providers: &Providers,
+    retention: Option<Duration>,
+    outside: &Outside<'_>,
+) -> Vec<Key> {
     let mut names = Vec::new();
     let mut digests: Vec<Given<[u8; 32]>> = Vec::new();
     let mut keys = Vec::new();
@@ -33,9 +38,10 @@ pub(super) fn read(tables: Vec<Table<'_>>, providers: &Providers, outside: &Outs
         let upstreams = upstreams(&mut table, providers);
         let models = models(&mut table, providers, upstreams.as_deref());
         let allow = allow(&mut table);
+        let quota = quota::read(&mut table, retention);
         let expires = expires(&mut table);
         if let (Some(name), Some(Given { value: digest, .. })) = (name, digest) {
-            keys.push(Key { name, digest, models, upstreams, allow, expires });
+            keys.push(Key { name, digest, models, upstreams, allow, quota, expires });
         }
         table.finish();
     }

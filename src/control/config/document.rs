@@ -12,7 +12,7 @@ use toml::value::Datetime;
 use super::mistake::{Notes, Place, Spot};
 
 /// The tables whose values variables may override.
-const OVERRIDABLE: [&str; 4] = ["server", "admin", "limits", "log"];
+const OVERRIDABLE: [&str; 5] = ["server", "admin", "limits", "metering", "log"];
 
 /// A value, and where it stands.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! float. Refuses to know what they are used for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::document::{self, Entry, Node, Value};
@@ -32,6 +33,12 @@ pub fn prices_of(name: &str, text: &str) -> Result<Prices, Mistakes> {
     let entries = document::parse(&name, text, &notes);
     let prices = read(Table::document(Place::Document(name), entries, &notes));
     notes.settle(prices)
+}
+
+/// The prices of a file to which a table points.
+pub(super) fn of_file(path: &Path, from: &Table<'_>) -> Result<Prices, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(read(from.other_document(&path.display().to_string().into(), &text)))
 }
 
 fn read(mut root: Table<'_>) -> Prices {

@@ -1,7 +1,9 @@
 //! Takes the keys out of a table, each as the type it must have. What has another type, and what nobody took, is noted.
 //! Refuses to know what any key means.
 
-use super::document::{Entry, Node, Value};
+use std::sync::Arc;
+
+use super::document::{self, Entry, Node, Value};
 use super::mistake::{Notes, Place, Spot, nearest};
 use super::units;
 
@@ -10,6 +12,13 @@ use super::units;
 pub(super) struct Given<T> {
     pub(super) value: T,
     pub(super) spot: Spot,
+}
+
+impl<T> Given<T> {
+    /// Another value, to be blamed at the same spot.
+    pub(super) fn map<U>(self, map: impl FnOnce(T) -> U) -> Given<U> {
+        Given { value: map(self.value), spot: self.spot }
+    }
 }
 
 /// A table that is being read.
@@ -26,6 +35,12 @@ impl<'n> Table<'n> {
     /// A whole document.
     pub(super) fn document(place: Place, entries: Vec<Entry>, notes: &'n Notes) -> Self {
         Self { notes, place, path: String::new(), entries, asked: Vec::new() }
+    }
+
+    /// Another document, to which this one points. What is wrong with it is noted with the rest.
+    pub(super) fn other_document(&self, name: &Arc<str>, text: &str) -> Table<'n> {
+        let entries = document::parse(name, text, self.notes);
+        Table::document(Place::Document(name.clone()), entries, self.notes)
     }
 
     /// Where a key would stand that is not there.

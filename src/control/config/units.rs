@@ -28,6 +28,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// How long records are kept: `"90d"`, at least an hour; `"0"`: for ever.
+pub(super) fn retention(text: &str) -> Result<Option<Duration>, String> {
+    let example = "write one such as \"90d\" or \"1y\", or \"0\" to keep everything";
+    let duration =
+        humantime::parse_duration(text).map_err(|error| format!("`{text}` is not a duration: {error}; {example}"))?;
+    match duration {
+        Duration::ZERO => Ok(None),
+        duration if duration < Duration::from_hours(1) => Err(format!("shorter than an hour; {example}")),
+        duration => Ok(Some(duration)),
+    }
+}
+
 /// As [`duration`] reads it.
 pub(super) fn write_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
