@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod keys;
+pub mod ledger;
 pub mod link_info;
 pub mod prices;
 pub mod record;

@@ -1,3 +1,6 @@
 //! What usage costs, and where it is kept.
 
+mod ledger;
 mod prices;
+mod process;
+mod rows;
