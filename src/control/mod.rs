@@ -5,4 +5,5 @@ pub mod keys;
 pub mod ledger;
 pub mod link_info;
 pub mod prices;
+pub mod quota;
 pub mod record;

@@ -3,4 +3,5 @@
 mod ledger;
 mod prices;
 mod process;
+mod quota;
 mod rows;
