@@ -21,6 +21,7 @@ mod health;
 mod open;
 mod record;
 mod recorder;
+mod report;
 mod schema;
 mod store;
 mod sum;
@@ -32,6 +33,7 @@ pub use health::Health;
 pub use open::LedgerError;
 pub use record::{LinkRow, NewUsage, Record, UsageKind, UsageRow, Used, unix_ms};
 pub use recorder::{Full, Recorder, Stored, Ticket};
+pub use report::{By, Group, report};
 
 use health::Sign;
 use store::Store;

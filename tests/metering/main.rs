@@ -5,3 +5,4 @@ mod prices;
 mod process;
 mod quota;
 mod rows;
+mod usage;

@@ -1,4 +1,4 @@
-//! Opens a ledger, and says why not. What is not a ledger, or a damaged one, is left as it is.
+//! Opens a ledger, to write or only to read, and says why not. What is not a ledger, or a damaged one, is left as it is.
 //! Refuses to know what is in the tables.
 
 use std::fs;
@@ -26,6 +26,9 @@ pub enum LedgerError {
     /// There is no folder for it.
     #[error("the folder {} of the ledger does not exist; create it, or name another file with metering.ledger", .0.display())]
     NoFolder(PathBuf),
+    /// There is none to read.
+    #[error("there is no ledger {}; it is made when the relay first runs", .0.display())]
+    Missing(PathBuf),
     /// The file is something else.
     #[error("{} is not a ledger, and was left as it is; name another file with metering.ledger", .0.display())]
     Foreign(PathBuf),
@@ -89,6 +92,20 @@ pub(super) fn to_write(path: &Path, synchronous: &str) -> Result<Connection, Led
         "wal" => Ok(connection),
         _ => Err(LedgerError::NoLog { path: path.to_owned(), mode }),
     })
+}
+
+/// Opens a ledger that is there already, to read it while others write.
+pub(super) fn to_read(path: &Path) -> Result<Connection, LedgerError> {
+    if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Err(LedgerError::Missing(path.to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(LedgerError::of(path))?;
+    if judge(path, &connection)? == Standing::Empty {
+        return Err(LedgerError::Foreign(path.to_owned()));
+    }
+    sum::teach(&connection).map_err(LedgerError::of(path))?;
+    Ok(connection)
 }
 
 /// Looks before anything is written. Not even what waits in the write-ahead log of a ledger that is refused is put in.
