@@ -88,6 +88,8 @@ pub(super) fn to_write(path: &Path, synchronous: &str) -> Result<Connection, Led
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(LedgerError::of(path))?;
     judge(path, &connection)?;
+    look_through(path, &connection)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(LedgerError::of(path))?;
     prepare(&mut connection, synchronous).map_err(LedgerError::of(path)).and_then(|mode| match mode.as_str() {
         "wal" => Ok(connection),
         _ => Err(LedgerError::NoLog { path: path.to_owned(), mode }),
@@ -113,20 +115,23 @@ fn judge(path: &Path, connection: &Connection) -> Result<Standing, LedgerError> 
     let wrong = LedgerError::of(path);
     connection.busy_timeout(PATIENCE).map_err(&wrong)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&wrong)?;
-    let standing = schema::standing(connection).map_err(&wrong)?;
-    match standing {
-        Standing::Foreign => return Err(LedgerError::Foreign(path.to_owned())),
-        Standing::Newer(found) => return Err(LedgerError::Newer { path: path.to_owned(), found }),
-        Standing::Empty | Standing::Ledger(_) => {}
+    match schema::standing(connection).map_err(&wrong)? {
+        Standing::Foreign => Err(LedgerError::Foreign(path.to_owned())),
+        Standing::Newer(found) => Err(LedgerError::Newer { path: path.to_owned(), found }),
+        standing => Ok(standing),
     }
+}
+
+/// Looks at every page, where that does not take too long.
+fn look_through(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
     if fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_BYTES) {
-        let what: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(&wrong)?;
+        let what: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(LedgerError::of(path))?;
         if what != "ok" {
             return Err(LedgerError::Damaged { path: path.to_owned(), what });
         }
     }
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(&wrong)?;
-    Ok(standing)
+    Ok(())
 }
 
 /// The journal's mode, once everything else is as it should be.
