@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use realtime_relay::control::config::Durability;
-use realtime_relay::control::ledger::{
-    Health, Ledger, LedgerError, NewUsage, Opened, Record, Stored, UsageKind, UsageRow, Used,
-};
+use realtime_relay::control::ledger::{Health, Ledger, LedgerError, LinkRow, NewUsage, Opened, Record, Stored};
+use realtime_relay::control::ledger::{UsageKind, UsageRow, Used, unix_ms};
 use realtime_relay::control::prices::NanoUsd;
 use rusqlite::types::Value;
 use uuid::Uuid;
@@ -129,6 +128,38 @@ async fn a_lock_of_another_process_is_waited_for() {
     assert_eq!(*ledger.health(), Health::Ok, "a lock of less than seconds is no failure");
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(within(ticket).await, Stored::New);
+}
+
+#[tokio::test]
+async fn a_burst_of_records_shares_its_commits() {
+    let place = Place::new();
+    let ledger = Ledger::start(&place.settings).unwrap();
+    let mut recorder = ledger.recorder();
+    let tickets: Vec<_> =
+        (0..2000).map(|_| recorder.try_record(response(Uuid::new_v4(), Some("r"))).unwrap()).collect();
+    for ticket in tickets {
+        within(ticket).await;
+    }
+    // A commit of its own writes five pages or more for each record: the log would be as long as it may become.
+    let log = fs::metadata(place.path().with_extension("db-wal")).unwrap().len();
+    assert!(log < 3 << 20, "{log} bytes");
+}
+
+#[tokio::test]
+async fn what_is_older_than_is_kept_is_deleted() {
+    let mut place = Place::new();
+    place.settings.retention = Some(Duration::from_hours(1));
+    let ledger = Ledger::start(&place.settings).unwrap();
+    let mut recorder = ledger.recorder();
+    let old = Uuid::new_v4();
+    let now = unix_ms(SystemTime::now());
+    let of_today = UsageRow { at_ms: now, ..response(Uuid::new_v4(), None) };
+    recorder.try_record(UsageRow { at_ms: now - 3_700_000, ..response(old, None) }).unwrap();
+    recorder.try_record(LinkRow { opened_ms: 1, ended_ms: 2, ..link(old) }).unwrap();
+    recorder.try_record(LinkRow { opened_ms: now - 3_700_000, ended_ms: now, ..link(of_today.link_id) }).unwrap();
+    within(recorder.try_record(of_today).unwrap()).await;
+    eventually(|| place.count("usage") == 1 && place.count("link") == 1).await;
+    assert_eq!(place.count(&format!("usage JOIN link USING (link_id) WHERE link_id <> '{old}'")), 1);
 }
 
 #[tokio::test]
