@@ -131,6 +131,23 @@ async fn a_lock_of_another_process_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_is_taken_away_takes_no_records_until_it_is_back() {
+    let place = Place::new();
+    let ledger = Ledger::start(&place.settings).unwrap();
+    let mut recorder = ledger.recorder();
+    within(recorder.try_record(response(Uuid::new_v4(), None)).unwrap()).await;
+    let away = place.folder.path().join("away.db");
+    fs::rename(place.path(), &away).unwrap();
+    let ticket = recorder.try_record(response(Uuid::new_v4(), None)).unwrap();
+    eventually(|| matches!(&*ledger.health(), Health::Failing { error, .. } if error.contains("moved or deleted")))
+        .await;
+    fs::rename(&away, place.path()).unwrap();
+    assert_eq!(within(ticket).await, Stored::New);
+    ledger.flush(Instant::now() + PATIENCE).unwrap();
+    assert_eq!(place.count("usage"), 2);
+}
+
+#[tokio::test]
 async fn a_burst_of_records_shares_its_commits() {
     let place = Place::new();
     let ledger = Ledger::start(&place.settings).unwrap();
@@ -214,14 +231,17 @@ fn a_new_ledger_is_the_same_as_one_that_grew_old() {
             "sqlite_schema ORDER BY name",
         )
     };
-    let (new, old, empty) = (Place::new(), Place::new(), Place::new());
+    let (new, old, empty, unnumbered) = (Place::new(), Place::new(), Place::new(), Place::new());
     old.sql().execute_batch(include_str!("ledger_v1.sql")).unwrap();
     fs::write(empty.path(), "").unwrap();
-    for place in [&new, &old, &empty] {
+    unnumbered.sql().execute_batch(include_str!("ledger_v1.sql")).unwrap();
+    unnumbered.sql().pragma_update(None, "user_version", 0).unwrap();
+    for place in [&new, &old, &empty, &unnumbered] {
         drop(Opened::new(&place.settings).unwrap());
     }
     assert_eq!(schema(&old), schema(&new));
     assert_eq!(schema(&empty), schema(&new));
+    assert_eq!((schema(&unnumbered), unnumbered.count("usage")), (schema(&new), 2));
     let mode: String = new.sql().pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }

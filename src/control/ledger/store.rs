@@ -4,11 +4,13 @@
 //! `seen` is the newest row of `usage` that this process has accounted for. Whatever stands above it when a transaction of
 //! ours begins was written by another process: our own rows raise it in the transaction that writes them.
 
+use std::fs;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, Result, Row, TransactionBehavior, params};
+use rusqlite::{Connection, Error, Result, Row, TransactionBehavior, ffi, params};
 
 use super::open::{self, LedgerError};
 use super::record::{LinkRow, NewUsage, Record, UsageRow, Used};
@@ -30,8 +32,13 @@ const TOKENS: &str =
 pub(super) struct Store {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
+    /// The file that was opened, whatever bears its name by now.
+    file: Option<Identity>,
     seen: i64,
 }
+
+/// Device and inode.
+type Identity = (u64, u64);
 
 /// A group of records is on the disk.
 pub(super) struct Commit {
@@ -47,11 +54,12 @@ impl Store {
         let connection = open::to_write(path, synchronous)?;
         let ready = connection.busy_timeout(LOCK_WAIT).and_then(|()| newest(&connection));
         let seen = ready.map_err(LedgerError::of(path))?;
-        Ok(Self { path: path.to_owned(), connection, seen })
+        Ok(Self { path: path.to_owned(), connection, file: identity(path), seen })
     }
 
     /// Writes these records, all or none.
     pub(super) fn commit<'r>(&mut self, records: impl Iterator<Item = &'r Record>) -> Result<Commit> {
+        self.still_there()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (others, _) = above(&transaction, self.seen)?;
         let new = records.map(|record| insert(&transaction, record)).collect::<Result<_>>()?;
@@ -59,6 +67,15 @@ impl Store {
         transaction.commit()?;
         self.seen = seen;
         Ok(Commit { new, others })
+    }
+
+    /// Whether what is committed can be found again. SQLite would go on writing to a file that was deleted.
+    fn still_there(&self) -> Result<()> {
+        if identity(&self.path) == self.file {
+            return Ok(());
+        }
+        let what = "the file was moved or deleted; put it back, or restart the relay to begin another".to_owned();
+        Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY_DBMOVED), Some(what)))
     }
 
     /// What other processes have written since.
@@ -91,6 +108,10 @@ impl Store {
         transaction.commit()?;
         Ok(usage.max(link) == SWEPT_ROWS)
     }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    fs::metadata(path).map(|file| (file.dev(), file.ino())).ok()
 }
 
 /// The newest row of `usage`.
