@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::relay::events::Usage;
 
-/// A token's price of 1 USD per million, in pico-dollars. Prices with up to six decimals are exact.
+/// Pico-dollars in a nano-dollar. A price of a token is in pico-dollars: USD per million with six decimals, exact.
 const PICO_IN_NANO: u128 = 1_000;
 /// A time in nanoseconds, times a price a minute, divided by this, is a cost.
 const NANOSECONDS_IN_MINUTE: u128 = 60_000_000_000;
