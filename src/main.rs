@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use realtime_relay::commands::{check, demo, hash_key, serve, simulate};
+use realtime_relay::commands::{check, demo, hash_key, serve, simulate, usage};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,6 +22,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Check(check::CheckArgs),
+    Usage(usage::UsageArgs),
     HashKey(hash_key::HashKeyArgs),
 }
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Check(args) => check::run(args),
+        Command::Usage(args) => usage::run(args),
         Command::HashKey(args) => hash_key::run(args),
     }
 }

@@ -5,3 +5,4 @@ pub mod demo;
 pub mod hash_key;
 pub mod serve;
 pub mod simulate;
+pub mod usage;

@@ -15,11 +15,14 @@ mod headers;
 mod kinds;
 mod limits;
 mod load;
+mod metering;
 mod mistake;
 mod outside;
+mod prices;
 mod process;
 mod providers;
 mod proxy;
+mod quota;
 mod secret;
 mod serving;
 mod show;
@@ -28,9 +31,12 @@ mod units;
 mod upstream;
 mod url;
 
-pub use load::{Sources, load, parse};
+pub use load::{Sources, ledger_of, load, parse};
+pub use metering::{Durability, Metering, OnFailure};
 pub use mistake::{Mistake, Mistakes, Place, Spot};
+pub use prices::{built_in_prices, prices_of};
 pub use proxy::Proxy;
+pub use quota::{Allowance, Period, Quota};
 pub use secret::Secret;
 pub use upstream::{Kind, Models, Upstream, UpstreamUrl};
 
@@ -47,6 +53,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// The clients' keys; names and digests are unique. Not empty with [`Auth::Keys`], empty with [`Auth::Passthrough`].
     pub keys: Vec<Key>,
+    /// What becomes of usage.
+    pub metering: Metering,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -189,6 +197,8 @@ pub struct Key {
     pub max_links: Option<NonZeroUsize>,
     /// The most links that may begin in a minute; `None`: no limit.
     pub new_links_per_minute: Option<NonZeroU32>,
+    /// How much it may use; `None`: as much as it likes.
+    pub quota: Option<Quota>,
     /// From this moment on the key is no key.
     pub expires: Option<SystemTime>,
 }

@@ -64,6 +64,7 @@ mod tests {
             allow: Allow::default(),
             max_links: None,
             new_links_per_minute: None,
+            quota: None,
             expires,
         }
     }

@@ -3,6 +3,9 @@
 pub mod config;
 pub mod drain;
 pub mod keys;
+pub mod ledger;
 pub mod link_info;
+pub mod prices;
+pub mod quota;
 pub mod record;
 pub mod takeover;

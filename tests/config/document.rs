@@ -27,7 +27,7 @@ kind = "opnai"
 name = "acme"
 sha256 = "abc"
 upstreams = ["nowhere"]
-[metering]
+[telemetry]
 ledger = "usage.db"
 "#,
     );
@@ -45,7 +45,7 @@ ledger = "usage.db"
             "relay.toml:10:8: upstreams[0].kind: unknown value `opnai`; did you mean `openai`?",
             "relay.toml:13:10: keys[0].sha256: not a SHA-256",
             "relay.toml:14:14: keys[0].upstreams[0]: no upstream is named `nowhere`",
-            "relay.toml:15:2: metering: unknown key; known here: server",
+            "relay.toml:15:2: telemetry: unknown key; known here: server",
         ],
     );
 }
@@ -80,8 +80,8 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 
 #[test]
 fn a_key_of_a_feature_that_is_not_there_yet_is_unknown() {
-    let setup = Setup::file(&format!("[server]\nforwarding = \"verbatim\"\n{UPSTREAM}bill_calls = true\n{KEY}"));
-    assert_told(&setup.told(), &["server.forwarding: unknown key", "upstreams[0].bill_calls: unknown"]);
+    let setup = Setup::file(&format!("[server]\nforwarding = \"verbatim\"\nproxy_protocol = true\n{UPSTREAM}{KEY}"));
+    assert_told(&setup.told(), &["server.forwarding: unknown key", "server.proxy_protocol: unknown"]);
 }
 
 #[test]
@@ -169,6 +169,7 @@ fn environment_overrides_a_single_value() {
         .env("RELAY_SERVER__REFUSE_BROWSERS_WITH", "event")
         .env("RELAY_SERVER__REUSE_PORT", "true")
         .env("RELAY_SERVER__TAKEOVER_SOCKET", "/run/relay.sock")
+        .env("RELAY_METERING__RETENTION", "90d")
         .env("RELAY_LOG__FORMAT", "\"json\"")
         .env("RELAY_TOKEN", "no table in it")
         .env("RELAY_UPSTREAMS__NAME", "not a table of these")
@@ -180,6 +181,7 @@ fn environment_overrides_a_single_value() {
     assert_eq!((config.limits.max_links.get(), config.limits.drain_timeout), (7, None));
     assert_eq!((config.server.refuse_browsers_with, config.server.reuse_port), (RefuseWith::Event, true));
     assert_eq!(config.server.takeover_socket, Some(PathBuf::from("/run/relay.sock")));
+    assert_eq!(config.metering.retention, Some(Duration::from_hours(90 * 24)));
     assert_eq!(config.log.format, LogFormat::Json);
 }
 
@@ -207,14 +209,15 @@ fn what_is_printed_loads_again() {
          allowed_origins = [\"https://a.b\"]\nrefuse_browsers_with = \"event\"\ntakeover_socket = \"s\"\nreuse_port = true\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"t\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n\
          max_links = 8\nmax_link = \"61s\"\nidle_timeout = \"0\"\nping_interval = \"62s\"\nsettle_timeout = \"63s\"\n\
          drain_grace = 0\ndrain_timeout = \"0s\"\ndrain_spread = \"64s\"\nauth_failures_per_minute = 6\n[log]\nformat = \"json\"\n\
-         {UPSTREAM}organization = \"o\"\nmodels = {{ voice = {{ to = \"d\" }}, \"*\" = \"*\" }}\nheaders = {{ X-A = \"1\" }}\n\
-         transcription = \"t\"\ncalls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
+         [metering]\nledger = \"l.db\"\ndurability = \"before_delivery\"\non_failure = \"log\"\nretention = \"1y\"\ntranscription = true\nprices = \"p.toml\"\n\
+         {UPSTREAM}organization = \"o\"\nmodels = {{ voice = {{ to = \"d\" }}, mine = {{ to = \"m\", price = \"gpt-realtime\" }}, \"*\" = \"*\" }}\nheaders = {{ X-A = \"1\" }}\n\
+         transcription = \"t\"\ncalls = true\nbill_calls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
          [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"k\"\napi_version = \"v1\"\n\
          [[upstreams]]\nname = \"c\"\nkind = \"compatible\"\nurl = \"ws://[::1]:1/{{model}}\"\nauth_scheme = \"\"\nca_file = \"cert.pem\"\n\
          proxy = \"http://user:password@[::1]\"\n\
-         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nmax_links = 21\nnew_links_per_minute = 22\nexpires = 2027-01-01T00:00:00.5Z\n[[keys]]\nname = \"two\"\nkey = \"other\"\n"
+         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nmax_links = 21\nnew_links_per_minute = 22\nexpires = 2027-01-01T00:00:00.5Z\nquota = {{ usd = 12.5, per = \"month\" }}\n[[keys]]\nname = \"two\"\nkey = \"other\"\nquota = {{ tokens = 7, per = \"day\" }}\n"
     );
-    let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key);
+    let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key).with("p.toml", "");
     let printed = config.config().to_string();
     fs::write(config.path(), &printed).unwrap();
     assert_eq!(config.config().to_string(), printed);
@@ -240,6 +243,13 @@ fn what_is_printed_loads_again() {
         "voice = \"d\"",
         "transcription = \"t\"",
         "calls = true",
+        "bill_calls = true",
+        "durability = \"before_delivery\"",
+        "on_failure = \"log\"",
+        "retention = \"1year\"",
+        "price = \"gpt-realtime\"",
+        "usd = 12.5",
+        "tokens = 7",
         "weight = 0",
         "max_links = 9",
         "warm = 4",

@@ -2,6 +2,7 @@
 
 mod document;
 mod keys;
+mod metering;
 mod process;
 mod setup;
 mod upstreams;

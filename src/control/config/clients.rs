@@ -3,7 +3,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use toml::value::Datetime;
 
@@ -11,7 +11,7 @@ use super::document::Value;
 use super::outside::Outside;
 use super::providers::{Providers, unique_name};
 use super::table::{Given, Table, suggest};
-use super::{Allow, Key, units};
+use super::{Allow, Key, quota, units};
 use crate::control::keys;
 
 /// What `allow` may list.
@@ -20,8 +20,13 @@ const ROUTES: [&str; 2] = ["transcription", "calls"];
 /// Zero would open nothing, and who writes it may well mean the opposite.
 const UNLIMITED: &str = "leave it out to set no limit";
 
-/// Every `[[keys]]`.
-pub(super) fn read(tables: Vec<Table<'_>>, providers: &Providers, outside: &Outside<'_>) -> Vec<Key> {
+/// Every `[[keys]]`. Their quotas are counted from records that are kept for `retention`.
+pub(super) fn read(
+    tables: Vec<Table<'_>>,
+    providers: &Providers,
+    retention: Option<Duration>,
+    outside: &Outside<'_>,
+) -> Vec<Key> {
     let mut names = Vec::new();
     let mut digests: Vec<Given<[u8; 32]>> = Vec::new();
     let mut keys = Vec::new();
@@ -38,9 +43,10 @@ pub(super) fn read(tables: Vec<Table<'_>>, providers: &Providers, outside: &Outs
         let models = models(&mut table, providers, upstreams.as_deref());
         let allow = allow(&mut table);
         let (max_links, new_links_per_minute) = (max_links(&mut table), new_links(&mut table));
+        let quota = quota::read(&mut table, retention);
         let expires = expires(&mut table);
         if let (Some(name), Some(Given { value: digest, .. })) = (name, digest) {
-            keys.push(Key { name, digest, models, upstreams, allow, max_links, new_links_per_minute, expires });
+            keys.push(Key { name, digest, models, upstreams, allow, max_links, new_links_per_minute, quota, expires });
         }
         table.finish();
     }

@@ -12,7 +12,7 @@ use toml::value::Datetime;
 use super::mistake::{Notes, Place, Spot};
 
 /// The tables whose values variables may override.
-const OVERRIDABLE: [&str; 4] = ["server", "admin", "limits", "log"];
+const OVERRIDABLE: [&str; 5] = ["server", "admin", "limits", "metering", "log"];
 
 /// A value, and where it stands.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub(super) enum Value {
     Text(String),
     /// `None`: it does not fit 64 bits.
     Integer(Option<i64>),
-    Float,
+    /// As `f64::from_str` reads it. The text is kept: money is not read through a float.
+    Float(String),
     Boolean(bool),
     Moment(Datetime),
     List(Vec<Node>),
@@ -49,7 +50,7 @@ impl Value {
             Self::Text(_) => "a string",
             Self::Integer(Some(_)) => "an integer",
             Self::Integer(None) => "an integer of more than 64 bits",
-            Self::Float => "a float",
+            Self::Float(_) => "a float",
             Self::Boolean(_) => "a boolean",
             Self::Moment(_) => "a date or time",
             Self::List(_) => "an array",
@@ -134,7 +135,7 @@ fn node_of(value: Spanned<DeValue<'_>>, at: &dyn Fn(&Range<usize>) -> Place) -> 
     let value = match value.into_inner() {
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(integer) => Value::Integer(i64::from_str_radix(integer.as_str(), integer.radix()).ok()),
-        DeValue::Float(_) => Value::Float,
+        DeValue::Float(float) => Value::Float(float.as_str().to_owned()),
         DeValue::Boolean(boolean) => Value::Boolean(boolean),
         DeValue::Datetime(moment) => Value::Moment(moment),
         DeValue::Array(list) => Value::List(list.into_iter().map(|node| node_of(node, at)).collect()),

@@ -11,7 +11,7 @@ use super::document;
 use super::mistake::{Mistake, Mistakes, Notes, Place, Spot};
 use super::outside::Outside;
 use super::table::{Given, Table};
-use super::{Auth, Config, clients, limits, process, providers};
+use super::{Auth, Config, clients, limits, metering, process, providers};
 
 /// The file that is taken where none is named.
 const USUAL_FILE: &str = "relay.toml";
@@ -55,26 +55,39 @@ impl Sources {
 
 /// Reads a configuration. Reads the files it points at, and nothing else of the machine but the number of its cores.
 pub fn load(sources: &Sources) -> Result<Config, Mistakes> {
+    written(sources, read)
+}
+
+/// Where the ledger of a configuration is; absolute. Looks at nothing else: whoever reads a ledger has no use for keys and
+/// certificates, and may not be allowed to read them.
+pub fn ledger_of(sources: &Sources) -> Result<PathBuf, Mistakes> {
+    written(sources, |mut root, outside| metering::ledger(&mut root.table("metering"), outside))
+}
+
+fn written<T>(sources: &Sources, read: Reader<T>) -> Result<T, Mistakes> {
     let (name, text) = match &sources.file {
         None => ("built-in defaults".into(), BUILT_IN.to_owned()),
         Some(file) => (file.display().to_string(), text_of(file)?),
     };
     let folder = sources.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
-    document(name.into(), &text, &Outside { env: &sources.env, folder })
+    document(name.into(), &text, &Outside { env: &sources.env, folder }, read)
 }
 
 /// Reads a configuration that stands in no file. There is no environment for it.
 pub fn parse(text: &str) -> Result<Config, Mistakes> {
-    document("configuration".into(), text, &Outside { env: &HashMap::new(), folder: PathBuf::new() })
+    document("configuration".into(), text, &Outside { env: &HashMap::new(), folder: PathBuf::new() }, read)
 }
 
-fn document(name: Arc<str>, text: &str, outside: &Outside<'_>) -> Result<Config, Mistakes> {
+/// What makes something of a whole document.
+type Reader<T> = fn(Table<'_>, &Outside<'_>) -> T;
+
+fn document<T>(name: Arc<str>, text: &str, outside: &Outside<'_>, read: Reader<T>) -> Result<T, Mistakes> {
     let notes = Notes::default();
     let mut entries = document::parse(&name, text, &notes);
     document::override_from(outside.env, &mut entries);
     let root = Table::document(Place::Document(name), entries, &notes);
-    let config = read(root, outside);
-    notes.settle(config)
+    let made = read(root, outside);
+    notes.settle(made)
 }
 
 fn text_of(file: &Path) -> Result<String, Mistakes> {
@@ -90,15 +103,16 @@ fn read(mut root: Table<'_>, outside: &Outside<'_>) -> Config {
     let (server, auth) = process::server(root.table("server"), outside);
     let admin = process::admin(root.table("admin"), &server.listen, outside);
     let limits = limits::read(root.table("limits"));
+    let metering = metering::read(root.table("metering"), outside);
     let log = process::log(root.table("log"));
     let (upstreams, keys) = (root.tables("upstreams"), root.tables("keys"));
     if let (Some(upstreams), Some(keys)) = (&upstreams, &keys) {
         agree(&root, &auth, upstreams.len(), keys.len());
     }
-    let providers = providers::read(upstreams.unwrap_or_default(), auth.value, outside);
-    let keys = clients::read(keys.unwrap_or_default(), &providers, outside);
+    let providers = providers::read(upstreams.unwrap_or_default(), auth.value, &metering.prices, outside);
+    let keys = clients::read(keys.unwrap_or_default(), &providers, metering.retention, outside);
     root.finish();
-    Config { server, admin, limits, upstreams: providers.upstreams, keys, log }
+    Config { server, admin, limits, upstreams: providers.upstreams, keys, metering, log }
 }
 
 /// What `auth` asks of the other tables.

@@ -110,18 +110,15 @@ impl Notes {
 /// may stand right there: what is wrong with a guess is nobody's mistake.
 fn drop_guesses(mistakes: &mut Vec<Mistake>) {
     let line = |mistake: &Mistake| match &mistake.spot.place {
-        Place::At(_, line, _) => Some(*line),
+        Place::At(name, line, _) => Some((name.clone(), *line)),
         _ => None,
     };
     let grammar = |mistake: &Mistake| mistake.spot.path.is_empty();
     let broken: Vec<_> = mistakes.iter().filter(|mistake| grammar(mistake)).filter_map(line).collect();
-    if broken.is_empty() {
-        return;
-    }
     mistakes.retain(|mistake| match &mistake.spot.place {
         _ if grammar(mistake) => true,
-        Place::Document(_) => false,
-        Place::At(_, line, _) => !broken.contains(line),
+        Place::Document(name) => !broken.iter().any(|(other, _)| other == name),
+        Place::At(name, line, _) => !broken.contains(&(name.clone(), *line)),
         Place::Variable(_) => true,
     });
 }

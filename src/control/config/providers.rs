@@ -10,6 +10,7 @@ use super::table::{Given, Table};
 use super::units;
 use super::url::{self, Flavour};
 use super::{Auth, Kind, Proxy, Secret, Upstream, UpstreamUrl};
+use crate::control::prices::Prices;
 
 /// The upstreams that could be read, and the names of all that have one.
 #[derive(Debug, Default)]
@@ -21,11 +22,11 @@ pub(super) struct Providers {
 }
 
 /// Every `[[upstreams]]`.
-pub(super) fn read(tables: Vec<Table<'_>>, auth: Auth, outside: &Outside<'_>) -> Providers {
+pub(super) fn read(tables: Vec<Table<'_>>, auth: Auth, prices: &Prices, outside: &Outside<'_>) -> Providers {
     let mut providers = Providers::default();
     for mut table in tables {
         let name = unique_name(&mut table, &mut providers.names);
-        let upstream = upstream(&mut table, name, auth, outside);
+        let upstream = upstream(&mut table, name, (auth, prices), outside);
         providers.incomplete |= upstream.is_none();
         providers.upstreams.extend(upstream);
         table.finish();
@@ -46,13 +47,18 @@ pub(super) fn unique_name(table: &mut Table<'_>, names: &mut Vec<Given<String>>)
 }
 
 /// One upstream. Reads every key before it gives up, so that every mistake is noted.
-fn upstream(table: &mut Table<'_>, name: Option<String>, auth: Auth, outside: &Outside<'_>) -> Option<Upstream> {
+fn upstream(
+    table: &mut Table<'_>,
+    name: Option<String>,
+    (auth, prices): (Auth, &Prices),
+    outside: &Outside<'_>,
+) -> Option<Upstream> {
     let flavour = flavour(table);
     let url = table.required_text("url", "wss://api.openai.com/v1/realtime");
     let url =
         url.and_then(|Given { value, spot }| url::parse(&value, flavour).map_err(|what| table.note(&spot, what)).ok());
     let key = key(table, flavour, auth, outside);
-    let serving = serving::read(table, auth);
+    let serving = serving::read(table, auth, prices);
     let kind = kinds::read(table, flavour);
     let priority = table.integer("priority").map_or(0, |given| given.value);
     let await_first_event = table.boolean("await_first_event").map(|given| given.value);
@@ -84,6 +90,7 @@ fn upstream(table: &mut Table<'_>, name: Option<String>, auth: Auth, outside: &O
         models: serving.models,
         transcription: serving.transcription,
         calls: serving.calls,
+        bill_calls: serving.bill_calls,
         priority,
         weight: serving.weight,
         max_links: serving.max_links,

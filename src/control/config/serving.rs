@@ -9,8 +9,9 @@ use hyper::StatusCode;
 
 use super::document::{Entry, Value};
 use super::mistake::Spot;
-use super::table::{Given, Table, as_text, mismatch};
+use super::table::{Given, Table, as_text, mismatch, suggest};
 use super::{Auth, Models, units};
+use crate::control::prices::Prices;
 
 /// A sum of a thousand such weights still fits 32 bits. A larger one is a slip.
 const MOST_WEIGHT: u32 = 1_000_000;
@@ -24,6 +25,7 @@ pub(super) struct Serving {
     pub(super) models: Models,
     pub(super) transcription: Option<String>,
     pub(super) calls: bool,
+    pub(super) bill_calls: bool,
     pub(super) weight: u32,
     pub(super) max_links: Option<NonZeroUsize>,
     pub(super) warm: u32,
@@ -32,8 +34,8 @@ pub(super) struct Serving {
 }
 
 /// Takes its keys out of the table of an upstream.
-pub(super) fn read(table: &mut Table<'_>, auth: Auth) -> Serving {
-    let models = models(table);
+pub(super) fn read(table: &mut Table<'_>, auth: Auth, prices: &Prices) -> Serving {
+    let models = models(table, prices);
     let transcription = table.parsed("transcription", "a string", |text| match text {
         "" => Ok(None),
         "*" => Err("`*` names no model; write the name that the upstream uses".into()),
@@ -42,6 +44,7 @@ pub(super) fn read(table: &mut Table<'_>, auth: Auth) -> Serving {
     Serving {
         transcription: transcription.and_then(|given| given.value),
         calls: table.boolean("calls").is_some_and(|given| given.value),
+        bill_calls: table.boolean("bill_calls").is_some_and(|given| given.value),
         weight: table
             .count("weight", 0..=MOST_WEIGHT, "0 is taken when nothing else is left")
             .map_or(1, |given| given.value),
@@ -114,18 +117,20 @@ fn no_refusal(status: &str) -> String {
     format!("`{status}` is not an HTTP status from 400 to 599; write one as in {{ 429 = 503 }}")
 }
 
-fn models(table: &mut Table<'_>) -> Models {
+fn models(table: &mut Table<'_>, prices: &Prices) -> Models {
     let Some(Given { value: entries, spot }) = table.entries("models") else { return Models::any() };
     if entries.is_empty() {
         table.note(&spot, "empty, so nothing is served; leave `models` out to serve every name");
     }
-    let mut pairs = Vec::new();
+    let (mut pairs, mut overrides) = (Vec::new(), Vec::new());
     for entry in entries {
         let spot = Spot { place: entry.node.place, path: format!("{}.\"{}\"", spot.path, entry.key) };
         let sent = match entry.node.value {
             Value::Table(entries) => {
                 let mut target = table.below(spot.clone(), entries);
                 let sent = target.required_text("to", "the-upstream-s-name");
+                let price = target.parsed("price", "the name of a price", |name| price(name, prices));
+                overrides.extend(price.map(|price| (entry.key.clone(), price.value)));
                 target.finish();
                 sent.map(|given| given.value)
             }
@@ -143,5 +148,12 @@ fn models(table: &mut Table<'_>) -> Models {
             Some(sent) => pairs.push((entry.key, sent)),
         }
     }
-    Models::new(pairs)
+    Models::new(pairs).priced(overrides)
+}
+
+/// The name of an entry in the table of prices.
+fn price(name: &str, prices: &Prices) -> Result<String, String> {
+    let known: Vec<_> = prices.models().collect();
+    let wrong = || format!("no price has the name `{name}`; {}", suggest(name, &known, "there is"));
+    prices.of_model(name).map(|_| name.to_owned()).ok_or_else(wrong)
 }

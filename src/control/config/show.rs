@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Auth, Config, Key, Kind, LogFormat, Origins, RefuseWith, Upstream, units};
+use super::{
+    Allowance, Auth, Config, Durability, Key, Kind, LogFormat, Metering, Models, OnFailure, Origins, Quota, RefuseWith,
+    Upstream, units,
+};
 use crate::control::keys;
 
 /// What stands for a secret.
@@ -24,6 +27,7 @@ struct Shown {
     server: ShownServer,
     admin: ShownAdmin,
     limits: ShownLimits,
+    metering: ShownMetering,
     log: BTreeMap<&'static str, String>,
     upstreams: Vec<ShownUpstream>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -68,7 +72,18 @@ struct ShownLimits {
     auth_failures_per_minute: u32,
 }
 
+#[derive(Serialize)]
+struct ShownMetering {
+    ledger: String,
+    durability: &'static str,
+    on_failure: &'static str,
+    retention: String,
+    transcription: bool,
+    prices: Option<String>,
+}
+
 #[derive(Default, Serialize)]
+#[allow(clippy::struct_excessive_bools)] // as in the file
 struct ShownUpstream {
     name: String,
     kind: &'static str,
@@ -76,6 +91,7 @@ struct ShownUpstream {
     key: Option<&'static str>,
     transcription: String,
     calls: bool,
+    bill_calls: bool,
     priority: i64,
     weight: u32,
     max_links: usize,
@@ -92,11 +108,18 @@ struct ShownUpstream {
     forward_headers: Vec<String>,
     ca_file: Option<String>,
     proxy: Option<String>,
-    models: BTreeMap<String, String>,
+    models: BTreeMap<String, ShownModel>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, &'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     status_map: BTreeMap<String, u16>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ShownModel {
+    Sent(String),
+    Priced { to: String, price: String },
 }
 
 #[derive(Serialize)]
@@ -109,6 +132,14 @@ struct ShownKey {
     max_links: Option<usize>,
     new_links_per_minute: Option<u32>,
     expires: Option<String>,
+    quota: Option<ShownQuota>,
+}
+
+#[derive(Serialize)]
+struct ShownQuota {
+    usd: Option<f64>,
+    tokens: Option<u64>,
+    per: &'static str,
 }
 
 impl Shown {
@@ -124,6 +155,7 @@ impl Shown {
                 token: config.admin.token.as_ref().map(|_| MASK),
             },
             limits: limits(config),
+            metering: metering(&config.metering),
             log: BTreeMap::from([("format", format.to_owned()), ("level", config.log.level.clone())]),
             upstreams: config.upstreams.iter().map(upstream).collect(),
             keys: config.keys.iter().map(key).collect(),
@@ -178,15 +210,33 @@ fn limits(config: &Config) -> ShownLimits {
     }
 }
 
+fn metering(metering: &Metering) -> ShownMetering {
+    ShownMetering {
+        ledger: metering.ledger.display().to_string(),
+        durability: match metering.durability {
+            Durability::Async => "async",
+            Durability::BeforeDelivery => "before_delivery",
+        },
+        on_failure: match metering.on_failure {
+            OnFailure::Stall => "stall",
+            OnFailure::Log => "log",
+        },
+        retention: metering.retention.map_or_else(|| "0".to_owned(), units::write_duration),
+        transcription: metering.transcription,
+        prices: metering.prices_file.as_ref().map(|path| path.display().to_string()),
+    }
+}
+
 fn upstream(upstream: &Upstream) -> ShownUpstream {
     let mut shown = ShownUpstream {
         name: upstream.name.clone(),
         kind: upstream.kind.name(),
         url: upstream.url.to_string(),
         key: upstream.key.as_ref().map(|_| MASK),
-        models: upstream.models.pairs().map(|(asked, sent)| (asked.to_owned(), sent.to_owned())).collect(),
+        models: models(&upstream.models),
         transcription: upstream.transcription.clone().unwrap_or_default(),
         calls: upstream.calls,
+        bill_calls: upstream.bill_calls,
         priority: upstream.priority,
         weight: upstream.weight,
         max_links: upstream.max_links.map_or(0, NonZeroUsize::get),
@@ -217,6 +267,18 @@ fn upstream(upstream: &Upstream) -> ShownUpstream {
     shown
 }
 
+fn models(models: &Models) -> BTreeMap<String, ShownModel> {
+    let shown = |(asked, sent): (&str, &str)| {
+        let to = sent.to_owned();
+        let shown = match models.prices().get(asked) {
+            None => ShownModel::Sent(to),
+            Some(price) => ShownModel::Priced { to, price: price.clone() },
+        };
+        (asked.to_owned(), shown)
+    };
+    models.pairs().map(shown).collect()
+}
+
 fn text_of(value: &hyper::header::HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned() // it was made from a string
 }
@@ -233,5 +295,14 @@ fn key(key: &Key) -> ShownKey {
         max_links: key.max_links.map(NonZeroUsize::get),
         new_links_per_minute: key.new_links_per_minute.map(NonZeroU32::get),
         expires: key.expires.map(units::write_moment),
+        quota: key.quota.as_ref().map(quota),
     }
+}
+
+fn quota(quota: &Quota) -> ShownQuota {
+    let (usd, tokens) = match quota.allowance {
+        Allowance::Usd(amount) => (Some(amount.dollars()), None),
+        Allowance::Tokens(count) => (None, Some(count)),
+    };
+    ShownQuota { usd, tokens, per: quota.per.name() }
 }

@@ -2,15 +2,24 @@
 //! Refuses to know what any key means.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use super::document::{Entry, Node, Value};
+use super::document::{self, Entry, Node, Value};
 use super::mistake::{Notes, Place, Spot, nearest};
+use super::units;
 
 /// A value, and the spot to blame if it turns out wrong.
 #[derive(Clone, Debug)]
 pub(super) struct Given<T> {
     pub(super) value: T,
     pub(super) spot: Spot,
+}
+
+impl<T> Given<T> {
+    /// Another value, to be blamed at the same spot.
+    pub(super) fn map<U>(self, map: impl FnOnce(T) -> U) -> Given<U> {
+        Given { value: map(self.value), spot: self.spot }
+    }
 }
 
 /// A table that is being read.
@@ -27,6 +36,12 @@ impl<'n> Table<'n> {
     /// A whole document.
     pub(super) fn document(place: Place, entries: Vec<Entry>, notes: &'n Notes) -> Self {
         Self { notes, place, path: String::new(), entries, asked: Vec::new() }
+    }
+
+    /// Another document, to which this one points. What is wrong with it is noted with the rest.
+    pub(super) fn other_document(&self, name: &Arc<str>, text: &str) -> Table<'n> {
+        let entries = document::parse(name, text, self.notes);
+        Table::document(Place::Document(name.clone()), entries, self.notes)
     }
 
     /// Where a key would stand that is not there.
@@ -76,11 +91,7 @@ impl<'n> Table<'n> {
 
     /// Strings, each with its own spot.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Given<Vec<Given<String>>>> {
-        let wanted = "an array of strings";
-        let list = self.take(key, wanted, |value| match value {
-            Value::List(list) => Ok(list),
-            other => Err(other),
-        })?;
+        let list = self.list(key, "an array of strings")?;
         let item = |(index, Node { place, value }): (usize, Node)| {
             let spot = Spot { place, path: format!("{}[{index}]", list.spot.path) };
             let value = self.notes.right(&spot, as_text(value).map_err(|other| mismatch("a string", &other)))?;
@@ -124,6 +135,21 @@ impl<'n> Table<'n> {
         Table { notes: self.notes, place, path, entries, asked: Vec::new() }
     }
 
+    /// A list, as it stands there.
+    pub(super) fn list(&mut self, key: &'static str, wanted: &str) -> Option<Given<Vec<Node>>> {
+        self.take(key, wanted, |value| match value {
+            Value::List(list) => Ok(list),
+            other => Err(other),
+        })
+    }
+
+    /// A decimal number with so many decimals at most, as that many of its smallest parts: 1.5 with 2 decimals is 150.
+    pub(super) fn decimal(&mut self, key: &'static str, decimals: u32) -> Option<Given<u64>> {
+        let given = self.take(key, "a number", as_number)?;
+        let value = self.notes.right(&given.spot, units::decimal(&given.value, decimals))?;
+        Some(Given { value, spot: given.spot })
+    }
+
     /// A table that stood under one of the user's own keys.
     pub(super) fn below(&self, spot: Spot, entries: Vec<Entry>) -> Table<'n> {
         Table { notes: self.notes, place: spot.place, path: spot.path, entries, asked: Vec::new() }
@@ -140,10 +166,7 @@ impl<'n> Table<'n> {
     /// `[[key]]`, each with its place. `None`: it is something else.
     pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Table<'n>>> {
         let absent = !self.has(key);
-        let list = self.take(key, &format!("tables, each headed [[{key}]]"), |value| match value {
-            Value::List(list) => Ok(list),
-            other => Err(other),
-        });
+        let list = self.list(key, &format!("tables, each headed [[{key}]]"));
         let Some(Given { value, spot }) = list else { return absent.then(Vec::new) };
         let table = |(index, Node { place, value })| {
             let path = format!("{}[{index}]", spot.path);
@@ -195,6 +218,15 @@ impl<'n> Table<'n> {
 pub(super) fn as_text(value: Value) -> Result<String, Value> {
     match value {
         Value::Text(text) => Ok(text),
+        other => Err(other),
+    }
+}
+
+/// A number as text, or the value back.
+pub(super) fn as_number(value: Value) -> Result<String, Value> {
+    match value {
+        Value::Integer(Some(integer)) => Ok(integer.to_string()),
+        Value::Float(text) => Ok(text),
         other => Err(other),
     }
 }

@@ -36,6 +36,18 @@ pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// How long records are kept: `"90d"`, at least an hour; `"0"`: for ever.
+pub(super) fn retention(text: &str) -> Result<Option<Duration>, String> {
+    let example = "write one such as \"90d\" or \"1y\", or \"0\" to keep everything";
+    let duration =
+        humantime::parse_duration(text).map_err(|error| format!("`{text}` is not a duration: {error}; {example}"))?;
+    match duration {
+        Duration::ZERO => Ok(None),
+        duration if duration < Duration::from_hours(1) => Err(format!("shorter than an hour; {example}")),
+        duration => Ok(Some(duration)),
+    }
+}
+
 /// As [`duration_or_zero`] reads it.
 pub(super) fn write_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
@@ -59,6 +71,22 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 pub(super) fn write_size(bytes: u64) -> String {
     let unit = UNITS.iter().find(|(_, unit)| bytes.is_multiple_of(*unit));
     unit.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
+/// `4.25` with two decimals is 425: exact, so more decimals are refused.
+pub(super) fn decimal(text: &str, decimals: u32) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a plain number, zero or above; write one such as 0.25");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        return Err(wrong());
+    }
+    let fraction = fraction.trim_end_matches('0');
+    let room = u32::try_from(fraction.len()).ok().and_then(|length| decimals.checked_sub(length));
+    let room = room.ok_or_else(|| format!("`{text}` has more than {decimals} decimals; round it"))?;
+    let value = format!("{whole}{fraction}").parse::<u64>().ok();
+    let value = value.and_then(|value| value.checked_mul(10_u64.checked_pow(room)?));
+    value.ok_or_else(|| format!("`{text}` is too large"))
 }
 
 /// A moment of RFC 3339, offset included, from 1970 to 9999.
@@ -127,6 +155,17 @@ mod tests {
         }
         for bytes in [1024, 1025, 24 << 20, 3 << 30] {
             assert_eq!(size(&write_size(bytes)), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn a_decimal_is_exact_or_refused() {
+        assert_eq!(decimal("4.25", 2), Ok(425));
+        assert_eq!(decimal("0.1", 9), Ok(100_000_000));
+        assert_eq!(decimal("7", 0), Ok(7));
+        assert_eq!(decimal("1.500", 1), Ok(15), "zeros at the end are no decimals");
+        for wrong in ["", ".5", "-1", "+1", "1e3", "inf", "nan", "1.25", "18446744073709551615", "1.2.3"] {
+            assert!(decimal(wrong, 1).is_err(), "{wrong}");
         }
     }
 

@@ -15,6 +15,7 @@ use super::{Proxy, Secret};
 
 /// `[[upstreams]]`: one provider of the Realtime API.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is a key of the file, and means something without the others
 pub struct Upstream {
     /// What keys, logs and records call it. Of `[A-Za-z0-9_.-]`, 1 to 64 characters.
     pub name: String,
@@ -32,6 +33,8 @@ pub struct Upstream {
     pub transcription: Option<String>,
     /// Whether it serves `call_id`.
     pub calls: bool,
+    /// Whether responses on a link to a call are billed to the key of that link.
+    pub bill_calls: bool,
     /// Lower is tried first.
     pub priority: i64,
     /// Its share among those of its priority, at most a million; 0: only when nothing else is left.
@@ -137,6 +140,8 @@ pub(super) const fn default_port(secure: bool) -> u16 {
 pub struct Models {
     named: BTreeMap<String, String>,
     rest: Rest,
+    /// By the name asked for, `*` included: the price that is not that of the name sent.
+    prices: BTreeMap<String, String>,
 }
 
 /// What becomes of a name that is not listed.
@@ -159,12 +164,12 @@ impl Models {
             Some(sent) if sent == "*" => Rest::AsItIs,
             Some(sent) => Rest::To(sent),
         };
-        Self { named, rest }
+        Self { named, rest, prices: BTreeMap::new() }
     }
 
     /// Every name, sent as it is.
     pub fn any() -> Self {
-        Self { named: BTreeMap::new(), rest: Rest::AsItIs }
+        Self { named: BTreeMap::new(), rest: Rest::AsItIs, prices: BTreeMap::new() }
     }
 
     /// What to send for the name a client asks for: its own entry if it has one, else what `*` says. `None`: not served.
@@ -174,6 +179,25 @@ impl Models {
             (None, Rest::AsItIs) => Some(asked),
             (None, Rest::Nothing) => None,
         }
+    }
+
+    /// The same, with prices of other names: pairs of the name asked for, or `*`, and the name in the table of prices.
+    #[must_use]
+    pub fn priced(self, prices: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { prices: prices.into_iter().collect(), ..self }
+    }
+
+    /// Under which name the price of a name asked for is found: the one that is told for it, else what is sent for it.
+    /// `None`: not served.
+    pub fn priced_as<'a>(&'a self, asked: &'a str) -> Option<&'a str> {
+        let entry = if self.named.contains_key(asked) { asked } else { "*" };
+        let sent = self.sent_as(asked)?;
+        Some(self.prices.get(entry).map_or(sent, String::as_str))
+    }
+
+    /// The pairs of [`Models::priced`].
+    pub fn prices(&self) -> &BTreeMap<String, String> {
+        &self.prices
     }
 
     /// The pairs of [`Models::new`], in order of the asked name, `*` last.

@@ -1,0 +1,242 @@
+//! The ledger's thread: gathers records into groups, commits them, and keeps what the disk refuses until it takes it.
+//! Between the groups it looks for what other processes wrote, and deletes what is too old. Refuses to know SQL and who
+//! records.
+//!
+//! A record is in one place at any time: in the queue, in `group`, in the ledger, or in what [`Writer::run`] returns.
+
+use std::time::{Duration, SystemTime};
+
+use rusqlite::ErrorCode;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::health::Sign;
+use super::record::{NewUsage, Record, unix_ms};
+use super::recorder::{Queued, Stored};
+use super::store::Store;
+use crate::control::config::OnFailure;
+
+/// The most records of one transaction.
+const GROUP: usize = 1024;
+/// How often the rows of other processes are looked for. They count within a second.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How soon a step of deleting is followed by the next: while there is more to delete, and else.
+const SWEEP_EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_mins(1));
+/// How long another process, or an operator's shell, may hold the lock before that is a failure.
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// The wait between two attempts at a failing disk, first and longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long the writer tries to write what is left when nobody said how long it may.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How the writer goes about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// How long a record waits for others to share its commit.
+    pub(super) company: Duration,
+    pub(super) lock_patience: Duration,
+    pub(super) on_failure: OnFailure,
+    pub(super) retention: Option<Duration>,
+}
+
+/// The thread's own.
+pub(super) struct Writer<F> {
+    pub(super) store: Store,
+    pub(super) queue: mpsc::Receiver<Queued>,
+    /// Comes with the moment until which what is left may be written.
+    pub(super) stop: oneshot::Receiver<Instant>,
+    pub(super) sign: Sign,
+    pub(super) manner: Manner,
+    /// Told of every usage row that is new, once.
+    pub(super) observe: F,
+    pub(super) group: Vec<Queued>,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) calendar: Calendar,
+}
+
+/// The disk refuses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trouble {
+    since: Instant,
+    wait: Duration,
+}
+
+/// What is done at its time, while no record waits.
+pub(super) struct Calendar {
+    look_at: Instant,
+    sweep_at: Instant,
+    /// The same moment on both clocks.
+    began: (SystemTime, Instant),
+}
+
+impl Calendar {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self { look_at: now + LOOK_EVERY, sweep_at: now + LOOK_EVERY, began: (SystemTime::now(), now) }
+    }
+
+    fn next(&self) -> Instant {
+        self.look_at.min(self.sweep_at)
+    }
+
+    /// The time of day, unless the clock has jumped forward meanwhile: a wrong clock must not delete anything.
+    fn safe_now(&self) -> SystemTime {
+        let (wall, steady) = self.began;
+        SystemTime::now().min(wall + steady.elapsed())
+    }
+}
+
+/// Why the writer woke up.
+enum Woken {
+    ToWork,
+    /// It is to end. `None`: nobody is left to say when.
+    ToStop(Option<Instant>),
+}
+
+impl<F: FnMut(&NewUsage)> Writer<F> {
+    /// Writes until it is stopped. Returns what could not be written.
+    pub(super) async fn run(mut self) -> Vec<Record> {
+        let deadline = loop {
+            match self.gather().await {
+                Woken::ToStop(deadline) => break deadline,
+                Woken::ToWork if !self.group.is_empty() => self.commit(),
+                Woken::ToWork => {}
+            }
+            if self.group.is_empty() {
+                self.look_around();
+            }
+        };
+        self.finish(deadline.unwrap_or_else(|| Instant::now() + LAST_WORDS)).await;
+        self.group.into_iter().map(|queued| *queued.record).collect()
+    }
+
+    /// Waits until there is something to do: a group to commit, what the calendar says, or the end.
+    async fn gather(&mut self) -> Woken {
+        if self.group.is_empty() {
+            tokio::select! {
+                biased;
+                deadline = &mut self.stop => return Woken::ToStop(deadline.ok()),
+                count = self.queue.recv_many(&mut self.group, GROUP) => {
+                    if count == 0 {
+                        return Woken::ToStop(None);
+                    }
+                }
+                () = sleep_until(self.calendar.next()) => return Woken::ToWork,
+            }
+        }
+        // Whoever came first decides: it has waited since it was recorded, also while the last group was committed.
+        let ready_at = match self.trouble {
+            Some(trouble) => Instant::now() + trouble.wait,
+            None => self.group[0].since + self.manner.company,
+        };
+        let stopped = timeout_at(ready_at, &mut self.stop).await;
+        self.fill();
+        stopped.map_or(Woken::ToWork, |deadline| Woken::ToStop(deadline.ok()))
+    }
+
+    fn fill(&mut self) {
+        while self.group.len() < GROUP
+            && let Ok(queued) = self.queue.try_recv()
+        {
+            self.group.push(queued);
+        }
+    }
+
+    /// Commits the group. It stays where it is if the disk refuses.
+    fn commit(&mut self) {
+        match self.store.commit(self.group.iter().map(|queued| &*queued.record)) {
+            Ok(commit) => {
+                self.trouble = None;
+                if self.sign.mend() {
+                    tracing::info!("the ledger takes records again");
+                }
+                commit.others.iter().for_each(&mut self.observe);
+                for (queued, new) in self.group.drain(..).zip(commit.new) {
+                    if let (Record::Usage(row), true) = (&*queued.record, new) {
+                        (self.observe)(&row.as_new());
+                    }
+                    // Most are told to nobody: a ticket is for those who wait.
+                    let _ = queued.done.send(if new { Stored::New } else { Stored::Duplicate });
+                }
+            }
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    fn refused(&mut self, error: &rusqlite::Error) {
+        let now = Instant::now();
+        let Trouble { since, wait } = self.trouble.unwrap_or(Trouble { since: now, wait: Duration::ZERO });
+        let locked = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked));
+        if locked && now - since < self.manner.lock_patience {
+            self.trouble = Some(Trouble { since, wait: Duration::ZERO }); // the attempt was a wait already
+            return;
+        }
+        self.trouble = Some(Trouble { since, wait: (wait * 2).clamp(BACK_OFF.0, BACK_OFF.1) });
+        if self.sign.fail(error.to_string()) {
+            tracing::error!(ledger = %self.store.path.display(), %error, "the ledger takes no records");
+        }
+        if self.manner.on_failure == OnFailure::Log {
+            self.log();
+        }
+    }
+
+    /// The log takes what the disk does not.
+    fn log(&mut self) {
+        for queued in self.group.drain(..) {
+            tracing::error!(record = %queued.record.to_json(), "not in the ledger");
+            if let Record::Usage(row) = &*queued.record {
+                (self.observe)(&row.as_new());
+            }
+            let _ = queued.done.send(Stored::Logged);
+        }
+    }
+
+    /// Does what the calendar says. No record is at stake, so failures only wait for the next time.
+    fn look_around(&mut self) {
+        let now = Instant::now();
+        if now >= self.calendar.look_at {
+            self.calendar.look_at = now + LOOK_EVERY;
+            match self.store.others() {
+                Ok(others) => others.iter().for_each(&mut self.observe),
+                Err(error) => tracing::debug!(%error, "cannot look for what other processes recorded"),
+            }
+        }
+        if now >= self.calendar.sweep_at {
+            let more = self.sweep().unwrap_or_else(|error| {
+                tracing::debug!(%error, "cannot delete what is too old");
+                false
+            });
+            self.calendar.sweep_at = now + if more { SWEEP_EVERY.0 } else { SWEEP_EVERY.1 };
+        }
+    }
+
+    /// Deletes some of what is too old. Whether there is more.
+    fn sweep(&mut self) -> rusqlite::Result<bool> {
+        let oldest = self.manner.retention.and_then(|kept| self.calendar.safe_now().checked_sub(kept));
+        oldest.map_or(Ok(false), |oldest| self.store.sweep(unix_ms(oldest)))
+    }
+
+    /// Writes what is left, until `deadline`.
+    async fn finish(&mut self, deadline: Instant) {
+        self.queue.close();
+        loop {
+            self.fill();
+            if self.group.is_empty() {
+                return;
+            }
+            self.commit();
+            if self.group.is_empty() {
+                continue;
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            let wait = self.trouble.map_or(Duration::ZERO, |trouble| trouble.wait);
+            sleep_until(deadline.min(Instant::now() + wait)).await;
+        }
+        // What was never tried is as unwritten as what was.
+        while let Ok(queued) = self.queue.try_recv() {
+            self.group.push(queued);
+        }
+    }
+}

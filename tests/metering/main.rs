@@ -1,0 +1,8 @@
+//! What usage costs, and where it is kept.
+
+mod ledger;
+mod prices;
+mod process;
+mod quota;
+mod rows;
+mod usage;
