@@ -5,6 +5,7 @@
 //! handshake, so a cold link makes one round trip here; over a network it makes two, and three with TLS.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -32,20 +33,23 @@ async fn main() -> anyhow::Result<()> {
     tokio::spawn(simulate::serve(upstream, simulate::Options::default()));
     tokio::spawn(delay(line, upstream_port));
 
-    let warm = Relay::start(configuration(line_port, WARM)?)?;
-    let cold = Relay::start(configuration(line_port, 0)?)?;
+    let folder = tempfile::tempdir()?;
+    let warm = Relay::start(configuration(line_port, WARM, &folder.path().join("warm.db"))?)?;
+    let cold = Relay::start(configuration(line_port, 0, &folder.path().join("cold.db"))?)?;
     report("warm", &measure(&warm, links, WARM).await?);
     report("cold", &measure(&cold, links, 0).await?);
     Ok(())
 }
 
-fn configuration(upstream_port: u16, warm: usize) -> anyhow::Result<config::Config> {
+fn configuration(upstream_port: u16, warm: usize, ledger: &Path) -> anyhow::Result<config::Config> {
     let text = format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\nauth = \"none\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
          [[upstreams]]\nname = \"far\"\nkind = \"openai\"\nurl = \"ws://127.0.0.1:{upstream_port}/v1/realtime\"\n\
          key = \"of-the-upstream\"\nmodels = {{ gpt-realtime = \"gpt-realtime\" }}\nwarm = {warm}\n"
     );
-    config::parse(&text).map_err(|mistakes| anyhow::anyhow!("{mistakes}"))
+    let mut config = config::parse(&text).map_err(|mistakes| anyhow::anyhow!("{mistakes}"))?;
+    ledger.clone_into(&mut config.metering.ledger);
+    Ok(config)
 }
 
 /// Opens links one after the other, each when `warm` legs wait for it.

@@ -9,16 +9,20 @@ mod operations;
 mod sockets;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
+use tokio::sync::oneshot;
 
 use crate::control::config::Config;
 use crate::control::drain::{Drain, Schedule};
+use crate::control::metering::Metering;
 use crate::control::takeover::Offer;
+use crate::edge::links::Which;
 use crate::edge::upstream::shared::Shared;
 use crate::edge::{Common, Edge};
-use crate::worker::Worker;
+use crate::relay::ending::Decision;
+use crate::worker::{Mail, Mailbox, Worker};
 use acceptor::Acceptor;
 use house::Openings;
 
@@ -56,11 +60,20 @@ impl Relay {
         let offer = offer.transpose()?;
         let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
         let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
-        let common = Common { counts: Arc::default(), upstreams: upstreams.clone(), drain: drain.clone() };
+        let mailboxes = Arc::<OnceLock<Vec<Mailbox>>>::default();
+        let (metering, ledger) = Metering::start(&config, end_links_of_key(&mailboxes))?;
+        let common = Common {
+            counts: Arc::default(),
+            upstreams: upstreams.clone(),
+            drain: drain.clone(),
+            metering: metering.clone(),
+        };
         let workers = workers(&config, &common)?;
+        let _ = mailboxes.set(workers.iter().map(Worker::mailbox).collect());
         let token = config.admin.token.clone();
-        let openings = Openings { sockets, token, offer, upstreams, workers, drain: drain.clone() };
-        let acceptor = Acceptor::start(openings, schedule).context("cannot accept connections")?;
+        let file = config.metering.ledger.clone();
+        let openings = Openings { sockets, token, offer, upstreams, workers, drain: drain.clone(), metering, file };
+        let acceptor = Acceptor::start(openings, schedule, ledger).context("cannot accept connections")?;
         Ok(Self { addresses, admin_address, drain, schedule, acceptor })
     }
 
@@ -69,6 +82,18 @@ impl Relay {
     /// Cancel safe.
     pub async fn finished(&mut self) -> anyhow::Result<()> {
         self.acceptor.finished().await
+    }
+}
+
+/// Has every worker end the links of a key whose quota is used up.
+fn end_links_of_key(mailboxes: &Arc<OnceLock<Vec<Mailbox>>>) -> impl Fn(&str) + Send + 'static {
+    let mailboxes = mailboxes.clone();
+    move |key| {
+        tracing::info!(key, "its quota is used up: its links are ended");
+        for mailbox in mailboxes.get().into_iter().flatten() {
+            let (ended, _) = oneshot::channel();
+            mailbox.mail(Mail::End { which: Which::Key(key.to_owned()), decision: Decision::QuotaUsedUp, ended });
+        }
     }
 }
 

@@ -47,6 +47,19 @@ pub enum Mail {
     CutAll(Decision),
 }
 
+/// A way to a worker that does not keep it: who has this one only may find it gone.
+#[derive(Debug, Clone)]
+pub struct Mailbox(mpsc::WeakUnboundedSender<Mail>);
+
+impl Mailbox {
+    /// Tells the worker something, if it is still there.
+    pub fn mail(&self, mail: Mail) {
+        if let Some(mailbox) = self.0.upgrade() {
+            let _ = mailbox.send(mail); // it may be on its way out
+        }
+    }
+}
+
 /// A client on its way to its worker.
 #[derive(Debug)]
 pub struct Accepted {
@@ -92,6 +105,11 @@ impl Worker {
     fn take(&self, stream: TcpStream, client: Client) {
         let slot = self.load.take();
         self.mail(Mail::Serve(Accepted { stream, client, slot }));
+    }
+
+    /// A way to it for others.
+    pub fn mailbox(&self) -> Mailbox {
+        Mailbox(self.mailbox.downgrade())
     }
 
     /// Links, admissions, and refused clients that are still listened to.
@@ -159,26 +177,33 @@ fn serve(Accepted { stream, client, slot }: Accepted, edge: &Rc<Edge>) {
 mod tests {
     use std::io::{self, Read};
     use std::net::TcpListener;
+    use std::path::Path;
     use std::time::Instant;
 
     use super::*;
     use crate::control::config;
+    use crate::control::metering::Metering;
     use crate::edge::Common;
     use crate::edge::upstream::shared::Shared;
 
-    fn worker(number: usize) -> Worker {
+    fn worker(number: usize, folder: &Path) -> Worker {
+        let folder = folder.to_owned();
         Worker::start(number, move || {
             let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
-            let config = config::parse(config).map_err(io::Error::other)?;
+            let mut config = config::parse(config).map_err(io::Error::other)?;
+            config.metering.ledger = folder.join(format!("{number}.db"));
             let upstreams = vec![Arc::new(Shared::new(&config.upstreams[0]))];
-            Edge::new(&config, &Common { upstreams, ..Common::default() }, number).map_err(io::Error::other)
+            let (metering, _) = Metering::start(&config, |_| ()).map_err(io::Error::other)?;
+            let common = Common { counts: Arc::default(), upstreams, drain: Arc::default(), metering };
+            Edge::new(&config, &common, number).map_err(io::Error::other)
         })
         .unwrap()
     }
 
     #[test]
     fn a_client_goes_to_the_worker_with_the_fewest_and_makes_room_when_it_is_gone() {
-        let workers = [worker(0), worker(1)];
+        let folder = tempfile::tempdir().unwrap();
+        let workers = [worker(0, folder.path()), worker(1, folder.path())];
         let load = || workers.each_ref().map(Worker::carried);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut clients = Vec::new();

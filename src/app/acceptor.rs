@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -12,18 +13,22 @@ use tokio::sync::oneshot;
 
 use super::house::{OpenHouse, Openings};
 use crate::control::drain::Schedule;
+use crate::control::ledger::{FlushError, Ledger};
+
+/// How long the ledger may take for the last records. A disk that has not taken them by then takes none.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The handle of the thread. Dropped, it stops, and with it all workers.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     stop: Option<oneshot::Sender<()>>,
-    over: oneshot::Receiver<()>,
+    over: oneshot::Receiver<Result<(), FlushError>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Acceptor {
     /// Opens the house. When it returns, connections are accepted.
-    pub(super) fn start(openings: Openings, schedule: Schedule) -> io::Result<Self> {
+    pub(super) fn start(openings: Openings, schedule: Schedule, ledger: Ledger) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (tell_over, over) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
@@ -32,19 +37,24 @@ impl Acceptor {
                 Ok(runtime) => run(runtime, openings, schedule, &ready, stopped),
                 Err(error) => drop(ready.send(Err(error))),
             }
-            // Every worker is gone, and whatever it had to record has been recorded. The ledger is flushed here, as soon
-            // as there is one: what comes after this line may find the process gone.
-            let _ = tell_over.send(());
+            // Every worker is gone, and whatever it had to record is on its way. What comes after this may find the
+            // process gone.
+            let flushed = ledger.flush(Instant::now() + FLUSH_TIMEOUT);
+            if let Err(failed) = &flushed {
+                leave_in_log(failed);
+            }
+            let _ = tell_over.send(flushed);
         })?;
         is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the acceptor did not start")))?;
         Ok(Self { stop: Some(stop), over, thread: Some(thread) })
     }
 
-    /// Ready when the thread, and all workers, have done what they had to do.
+    /// Ready when the thread, and all workers, have done what they had to do. Fails where something is not recorded.
     ///
     /// Cancel safe.
     pub(super) async fn finished(&mut self) -> anyhow::Result<()> {
-        (&mut self.over).await.context("the acceptor failed")
+        let flushed = (&mut self.over).await.context("the acceptor failed")?;
+        Ok(flushed?)
     }
 }
 
@@ -55,6 +65,15 @@ impl Drop for Acceptor {
             && thread.join().is_err()
         {
             tracing::error!("the acceptor panicked");
+        }
+    }
+}
+
+/// What the disk has not taken, for those who must put it in by hand: a line of JSON each, on stderr.
+fn leave_in_log(failed: &FlushError) {
+    if let FlushError::Unwritten { records, .. } = failed {
+        for record in records {
+            eprintln!("{}", record.to_json());
         }
     }
 }

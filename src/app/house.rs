@@ -3,6 +3,7 @@
 //! It refuses to know when it is to be emptied.
 
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::operations::Operated;
 use super::sockets::Sockets;
 use crate::control::config::Secret;
 use crate::control::drain::{Drain, House};
+use crate::control::metering::Metering;
 use crate::control::takeover::{Labelled, Offer};
 use crate::edge::upstream::shared::Shared;
 use crate::edge::{Client, admin, listener};
@@ -35,6 +37,10 @@ pub(super) struct Openings {
     pub(super) workers: Vec<Worker>,
     /// How far the process is on its way out.
     pub(super) drain: Arc<Drain>,
+    /// What is used, and what it costs.
+    pub(super) metering: Metering,
+    /// The ledger's.
+    pub(super) file: PathBuf,
 }
 
 /// A house that is open.
@@ -47,9 +53,10 @@ impl OpenHouse {
     /// Begins to accept, in tasks of this thread's runtime. What can fail for want of something in the world outside comes
     /// last, and the successors' place at the very end: from then on, the predecessor's is gone.
     pub(super) fn open(openings: Openings) -> io::Result<Self> {
-        let Openings { sockets: Sockets { clients, admin }, token, offer, upstreams, workers, drain } = openings;
+        let Openings { sockets: Sockets { clients, admin }, token, offer, upstreams, workers, drain, metering, file } =
+            openings;
         let workers = Rc::new(workers);
-        let operated = Operated { upstreams, workers: workers.clone(), drain: drain.clone() };
+        let operated = Operated { upstreams, workers: workers.clone(), drain: drain.clone(), metering, ledger: file };
         let mut doors = vec![open(admin, |admin| admin::serve(admin, token, operated))?];
         for client in clients {
             doors.push(open(client, |client| listener::accept(client, to_workers(&workers)))?);

@@ -2,15 +2,20 @@
 //!
 //! It refuses to know how an operator asks.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::control::drain::{Drain, Phase};
+use crate::control::drain::Drain;
+use crate::control::ledger::{By, Group, report};
+use crate::control::metering::Metering;
 use crate::edge::admin::{LinkStatus, Operations, Unanswered, UpstreamStatus};
 use crate::edge::links::Which;
 use crate::edge::upstream::shared::Shared;
@@ -28,11 +33,15 @@ pub(super) struct Operated {
     pub(super) workers: Rc<Vec<Worker>>,
     /// What the workers know of it too.
     pub(super) drain: Arc<Drain>,
+    /// The same.
+    pub(super) metering: Metering,
+    /// The file.
+    pub(super) ledger: PathBuf,
 }
 
 impl Operations for Operated {
-    fn phase(&self) -> Phase {
-        self.drain.phase()
+    fn unready(&self) -> Option<&'static str> {
+        self.drain.phase().unready().or(self.metering.unavailable())
     }
 
     fn drain(&self) {
@@ -54,6 +63,37 @@ impl Operations for Operated {
         // A worker that does not answer may be the one that has it.
         Ok(answers(&self.workers, mail).await?.into_iter().sum::<usize>() > 0)
     }
+
+    async fn usage(&self, by: By, since: Option<SystemTime>) -> Result<Value, String> {
+        let path = self.ledger.clone();
+        // It reads a file: not on a thread that accepts.
+        let reading = tokio::task::spawn_blocking(move || report(&path, by, since));
+        let groups = reading.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let quotas = if by == By::Key { self.metering.quotas() } else { BTreeMap::new() };
+        Ok(with_quotas(groups, quotas))
+    }
+}
+
+/// Puts what is left of each key's quota beside what it has used.
+fn with_quotas(groups: Vec<Group>, mut quotas: BTreeMap<String, Value>) -> Value {
+    let mut told = Vec::with_capacity(groups.len());
+    for group in groups {
+        let quota = quotas.remove(&group.group);
+        told.push(with_quota(&group, quota));
+    }
+    // Those that have used nothing in this time.
+    for (key, quota) in quotas {
+        told.push(with_quota(&Group { group: key, ..Group::default() }, Some(quota)));
+    }
+    Value::Array(told)
+}
+
+fn with_quota(group: &Group, quota: Option<Value>) -> Value {
+    let mut told = json!(group);
+    if let (Some(told), Some(quota)) = (told.as_object_mut(), quota) {
+        told.insert("quota".to_owned(), quota);
+    }
+    told
 }
 
 /// What every worker answers, in time.

@@ -17,11 +17,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use bill::Bill;
 use progress::Progress;
 use recorder::Records;
 use session::Heard;
 use stage::Stage;
 
+mod bill;
 mod client;
 mod progress;
 mod recorder;
@@ -44,6 +46,8 @@ What next
       OPENAI_API_KEY=sk-… realtime-relay serve
   Point a client at ws://127.0.0.1:8080/v1/realtime?model=gpt-realtime, in Python:
       client = AsyncOpenAI(websocket_base_url="ws://127.0.0.1:8080/v1", api_key="unused")
+  See who used how much, and what it cost:
+      realtime-relay usage
   See the configuration in effect, or everything that is wrong with it:
       realtime-relay check
   Try your own client without a key, with faults on request:
@@ -86,6 +90,8 @@ async fn play(mut records: Records) -> anyhow::Result<()> {
     let link = records.next_link().await?;
     print(&format!("\nWhat the relay recorded of it\n{link}"))?;
     link.hold_against(&heard)?;
+    let bill = Bill::read(stage.ledger(), &heard).await?;
+    print(&bill.to_string())?;
 
     print("\nWhat a client sees when something is wrong\n")?;
     for case in refusals::cases() {

@@ -54,6 +54,7 @@ pub struct LinkInfo {
 pub struct Heard {
     input_audio_format: RefCell<Cow<'static, str>>,
     output_audio_format: RefCell<Cow<'static, str>>,
+    session_model: RefCell<Option<Box<str>>>,
     transcription_model: RefCell<Option<Box<str>>>,
     first_response: Cell<Option<Duration>>,
     used: Cell<Usage>,
@@ -65,6 +66,7 @@ impl Default for Heard {
         Self {
             input_audio_format: RefCell::new(DEFAULT_AUDIO),
             output_audio_format: RefCell::new(DEFAULT_AUDIO),
+            session_model: RefCell::default(),
             transcription_model: RefCell::default(),
             first_response: Cell::new(None),
             used: Cell::default(),
@@ -77,10 +79,11 @@ impl LinkInfo {
     /// Takes in what an event says of the link itself.
     pub fn hear(&self, event: &Event) {
         match event {
-            Event::Session(SessionSettings { input, output, transcription }) => {
+            Event::Session(SessionSettings { model, input, output, transcription }) => {
+                note_model(&self.heard.session_model, model.as_deref());
                 note(&self.heard.input_audio_format, input.as_deref());
                 note(&self.heard.output_audio_format, output.as_deref());
-                *self.heard.transcription_model.borrow_mut() = transcription.as_deref().map(Into::into);
+                note_model(&self.heard.transcription_model, transcription.as_deref());
             }
             Event::ResponseCreated { .. } => self.note_response(),
             Event::ResponseDone(done) => {
@@ -118,6 +121,11 @@ impl LinkInfo {
         self.heard.output_audio_format.borrow().clone()
     }
 
+    /// The model that answers, as the session last told.
+    pub fn session_model(&self) -> Option<Box<str>> {
+        self.heard.session_model.borrow().clone()
+    }
+
     /// The model that transcribes what the client says, as the session last told.
     pub fn transcription_model(&self) -> Option<Box<str>> {
         self.heard.transcription_model.borrow().clone()
@@ -131,6 +139,12 @@ impl LinkInfo {
     /// Since its 101.
     pub fn age(&self) -> Duration {
         self.opened.elapsed()
+    }
+}
+
+fn note_model(model: &RefCell<Option<Box<str>>>, told: Option<&str>) {
+    if model.borrow().as_deref() != told {
+        *model.borrow_mut() = told.map(Into::into);
     }
 }
 

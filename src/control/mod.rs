@@ -5,6 +5,8 @@ pub mod drain;
 pub mod keys;
 pub mod ledger;
 pub mod link_info;
+pub mod meter;
+pub mod metering;
 pub mod prices;
 pub mod quota;
 pub mod record;

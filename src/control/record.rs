@@ -58,10 +58,10 @@ pub fn opened(info: &LinkInfo) {
 }
 
 /// An event of interest went by.
-pub fn event(info: &LinkInfo, event: Event) {
-    info.hear(&event);
+pub fn event(info: &LinkInfo, event: &Event) {
+    info.hear(event);
     if let Event::ResponseDone(done) = event {
-        usage(info, &done);
+        usage(info, done);
     }
 }
 

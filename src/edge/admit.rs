@@ -11,10 +11,11 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request;
 
 use super::gate::Places;
-use super::refusal::Refusal;
+use super::pricing::is_priced;
+use super::refusal::{ROOM_PATIENCE, Refusal};
 use super::upstream::{Candidate, Wanted};
 use super::{Client, Edge, credential, handshake, loopback, query};
-use crate::control::config::{self, Auth, Key, Secret};
+use crate::control::config::{self, Allowance, Auth, Key, Secret};
 use crate::control::drain::Phase;
 use credential::Credential;
 use query::{Query, Route};
@@ -73,7 +74,10 @@ pub fn admit(
     let credential = Credential::of(&head.headers, &query);
     let holder = check_key(edge, client, credential)?;
     let (route, rest) = query.route()?;
-    let candidates = candidates(edge, holder.key, &route, &head.headers)?;
+    let mut candidates = candidates(edge, holder.key, &route, &head.headers)?;
+    check_prices(edge, holder.key, &route, &mut candidates)?;
+    check_quota(edge, &holder)?;
+    check_ledger(edge)?;
     let places = edge.gate.enter(holder.key)?;
     let wanted = Wanted { request_id: request_id.clone(), route, query: rest, passed_key: holder.passed };
     Ok(Admitted { key_name: holder.name, wanted, candidates, places })
@@ -166,6 +170,37 @@ fn candidates(edge: &Edge, key: Option<&Key>, route: &Route, headers: &HeaderMap
         return Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
     }
     Ok(candidates)
+}
+
+/// A quota in dollars can only be kept where everything has a price.
+fn check_prices(edge: &Edge, key: Option<&Key>, route: &Route, candidates: &mut Vec<Candidate>) -> Result<(), Refusal> {
+    let allowance = key.and_then(|key| key.quota).map(|quota| quota.allowance);
+    if let Some(Allowance::Usd(_)) = allowance {
+        candidates.retain(|candidate| is_priced(edge, route, &candidate.upstream.config));
+        if candidates.is_empty() {
+            let message = format!("{route} has no price here, and this key has a quota in dollars");
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "model_unpriced", message));
+        }
+    }
+    Ok(())
+}
+
+fn check_quota(edge: &Edge, holder: &Holder<'_>) -> Result<(), Refusal> {
+    let Err(used_up) = edge.metering.check_quota(&holder.name) else { return Ok(()) };
+    let message = "the quota of this key is used up";
+    let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", message);
+    Err(match used_up.retry_after {
+        Some(wait) => refusal.with_retry_after(wait),
+        None => refusal,
+    })
+}
+
+fn check_ledger(edge: &Edge) -> Result<(), Refusal> {
+    if edge.metering.unavailable().is_none() {
+        return Ok(());
+    }
+    let message = "the relay cannot record what a session uses, so it begins none; try again later";
+    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", message).with_retry_after(ROOM_PATIENCE))
 }
 
 /// The name that an upstream has for what a route asks for; a call has none. `None`: it does not serve the route.

@@ -24,11 +24,14 @@ pub enum Which {
 }
 
 impl Edge {
-    /// Takes a link in. One that begins after all were told to end is told at once.
+    /// Takes a link in. One that begins after all were told to end, or all of its key, is told at once.
     pub(super) fn register(&self, info: &Rc<LinkInfo>) -> Registered<Uuid, LinkInfo> {
         let registered = self.links.register(info.id, info.clone());
         if let Some(decision) = self.over.get() {
             registered.orders.end(decision);
+        }
+        if self.metering.check_quota(&info.key).is_err() {
+            registered.orders.end(Decision::QuotaUsedUp);
         }
         registered
     }

@@ -16,6 +16,7 @@ pub mod listener;
 pub mod liveness;
 pub mod load;
 pub mod loopback;
+pub mod pricing;
 pub mod query;
 pub mod refusal;
 pub mod service;
@@ -34,6 +35,7 @@ use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
 use crate::control::drain::Drain;
 use crate::control::keys::Keys;
 use crate::control::link_info::LinkInfo;
+use crate::control::metering::Metering;
 use crate::relay::ending::Decision;
 use crate::relay::link;
 use crate::relay::table::Table;
@@ -63,13 +65,14 @@ pub struct Edge {
     limits: config::Limits,
     link_limits: Rc<link::Limits>,
     drain: Arc<Drain>,
+    metering: Rc<Metering>,
     links: Rc<Table<Uuid, LinkInfo>>,
     /// Since this was decided, a link ends as soon as it begins.
     over: Cell<Option<Decision>>,
 }
 
 /// What the edges of all workers share.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Common {
     /// What is counted over all of them.
     pub counts: Arc<Counts>,
@@ -77,6 +80,8 @@ pub struct Common {
     pub upstreams: Vec<Arc<Shared>>,
     /// Whether anybody is still admitted.
     pub drain: Arc<Drain>,
+    /// What is used, and what it costs.
+    pub metering: Metering,
 }
 
 impl Edge {
@@ -100,6 +105,7 @@ impl Edge {
             limits: config.limits.clone(),
             link_limits: Rc::new(link_limits(&config.limits)),
             drain: common.drain.clone(),
+            metering: Rc::new(common.metering.clone()),
             links: Rc::default(),
             over: Cell::new(None),
         })
@@ -111,6 +117,11 @@ impl Edge {
         for upstream in &self.upstreams {
             pool::keep_filled(upstream, opening);
         }
+    }
+
+    /// Why no new client should be sent here; `None`: all are welcome.
+    fn unready(&self) -> Option<&'static str> {
+        self.drain.phase().unready().or(self.metering.unavailable())
     }
 
     fn deadlines(&self) -> Deadlines {

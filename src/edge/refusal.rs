@@ -91,6 +91,9 @@ impl Refusal {
         if self.code.starts_with("upstream_") {
             return "upstream_error";
         }
+        if self.code == "insufficient_quota" {
+            return "insufficient_quota";
+        }
         match self.status {
             StatusCode::UNAUTHORIZED => "authentication_error",
             StatusCode::FORBIDDEN => "permission_error",

@@ -136,7 +136,7 @@ async fn answer(
     edge: &Edge,
     switched: &Cell<Option<Switched>>,
 ) -> Response<Full<Bytes>> {
-    if let Some(response) = admin::probe(&request, edge.drain.phase()) {
+    if let Some(response) = admin::probe(&request, edge.unready()) {
         return response;
     }
     let (head, _) = request.into_parts();

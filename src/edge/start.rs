@@ -13,12 +13,14 @@ use hyper::{Response, StatusCode};
 use super::admit::{Admitted, Upgrade};
 use super::handshake::WEBSOCKET;
 use super::load::Slot;
+use super::pricing::pricing;
 use super::query::Route;
 use super::refusal::REQUEST_ID;
 use super::tls::Conn;
 use super::upstream::attempts::Opened;
 use super::{Client, Edge};
 use crate::control::link_info::{Heard, LinkInfo};
+use crate::control::meter::Meter;
 use crate::control::record;
 use crate::relay::link::{Leg, Link, Traffic};
 use crate::relay::tap::EventTap;
@@ -54,6 +56,8 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
     let Begun { admitted, opened, client: Client { address } } = begun;
     let places = admitted.places;
     let Opened { upstream, model_sent, leg, place } = opened;
+    let pricing = pricing(&admitted.wanted.route, &upstream.config);
+    let transcribes = edge.metering.transcription || matches!(admitted.wanted.route, Route::Transcription);
     let model_asked = match admitted.wanted.route {
         Route::Model(asked) => asked,
         // Nobody asked for one by name.
@@ -76,16 +80,20 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         traffic,
     });
     let upstream = Leg { stream: leg.stream, early: Bytes::copy_from_slice(&leg.early) };
-    let tap = EventTap::new({
-        let info = info.clone();
-        move |event| record::event(&info, event)
-    });
+    let mut tap = EventTap::new(Meter::new(info.clone(), edge.metering.clone(), pricing));
+    if transcribes {
+        tap = tap.with_transcription();
+    }
+    if edge.metering.before_delivery {
+        tap = tap.holding();
+    }
     let mut link = Link::new(client, upstream, tap, edge.link_limits.clone(), &info.traffic);
     record::opened(&info);
     let registered = edge.register(&info);
     tokio::task::spawn_local(async move {
         let report = link.run(&registered.orders, &info.request_id).await;
         record::ended(&info, &report);
+        link.into_tap().into_observer().end(&report).await;
         drop((registered, slot, places, place));
     });
 }

@@ -127,6 +127,11 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
         LinkReport { ending: Ending::Panic, client_close: None, upstream_close: None, unsettled }
     }
 
+    /// What watched it.
+    pub fn into_tap(self) -> T {
+        self.tap
+    }
+
     /// The close codes that the peers sent; `None` after a panic.
     async fn part(&mut self, ending: &Ending, orders: &Orders, request_id: &str) -> Option<CloseCodes> {
         let mut parting = Parting::begin(self, ending, request_id);

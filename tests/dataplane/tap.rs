@@ -64,7 +64,12 @@ fn samples() -> Vec<(&'static str, Vec<Event>)> {
         ("decoy_quoted_in_delta", vec![]),
         (
             "session_created",
-            vec![Event::Session(SessionSettings { input: pcm.clone(), output: pcm, transcription: None })],
+            vec![Event::Session(SessionSettings {
+                model: Some("gpt-realtime".to_owned()),
+                input: pcm.clone(),
+                output: pcm,
+                transcription: None,
+            })],
         ),
         ("error", vec![]),
         ("rate_limits", vec![]),
@@ -178,6 +183,7 @@ fn a_response_done_larger_than_the_tap_keeps_is_recorded_as_unreadable_wherever_
 fn both_shapes_of_a_session_tell_its_audio_formats() {
     let formats = |input: &str, output: Option<&str>| {
         vec![Event::Session(SessionSettings {
+            model: None,
             input: Some(input.to_owned()),
             output: output.map(str::to_owned),
             transcription: None,

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use realtime_relay::app;
 use realtime_relay::control::config::{Sources, load};
+use tempfile::TempDir;
 
 use super::authority::Authority;
 use super::client::client;
@@ -33,6 +35,8 @@ pub trait Reached: Send + Sync {
 pub struct Relay {
     app: app::Relay,
     authority: Option<Authority>,
+    /// Holds its ledger; goes after it.
+    folder: TempDir,
 }
 
 impl Relay {
@@ -61,6 +65,11 @@ impl Relay {
 
     pub fn address(&self) -> SocketAddr {
         self.app.addresses[0]
+    }
+
+    /// Where it records what is used.
+    pub fn ledger(&self) -> PathBuf {
+        self.folder.path().join("usage.db")
     }
 
     pub fn admin_address(&self) -> SocketAddr {
@@ -251,7 +260,7 @@ impl Setup {
         let config = load(&Sources { file: Some(file), env: self.env.clone() });
         let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
         let app = app::Relay::start(config).map_err(|error| format!("{error:#}"))?;
-        Ok(Relay { app, authority: self.authority })
+        Ok(Relay { app, authority: self.authority, folder })
     }
 
     fn toml(&self) -> String {

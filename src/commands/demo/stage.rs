@@ -1,8 +1,10 @@
 //! The stage of the demo: a simulated upstream, and a relay before it. It refuses to know what is played on it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
@@ -31,10 +33,13 @@ const PACE: f64 = 1.0;
 pub(super) struct Stage {
     relay_address: SocketAddr,
     upstream_address: SocketAddr,
+    ledger: PathBuf,
     _relay: Relay,
     _upstream: JoinSet<std::io::Result<()>>,
     /// Bound, and never listened on: whoever connects is refused, and nobody else can take the port.
     _unreachable: TcpSocket,
+    /// Holds the ledger; goes after the relay.
+    _folder: TempDir,
 }
 
 impl Stage {
@@ -45,20 +50,36 @@ impl Stage {
         let upstream_address = listener.local_addr()?;
         let unreachable = TcpSocket::new_v4()?;
         unreachable.bind(free).context("cannot take a port on loopback")?;
-        let config = config::parse(&configuration(upstream_address, unreachable.local_addr()?))
+        let mut config = config::parse(&configuration(upstream_address, unreachable.local_addr()?))
             .context("the demo's own configuration is wrong")?;
+        let folder = tempfile::tempdir().context("cannot make a folder for the ledger")?;
+        config.metering.ledger = folder.path().join("usage.db");
+        let ledger = config.metering.ledger.clone();
 
         let options = Options { seed: SEED, key: Some(UPSTREAM_KEY.to_owned()), pace: PACE };
         let mut upstream = JoinSet::new();
         upstream.spawn(simulate::serve(listener, options));
         let relay = Relay::start(config).context("the relay does not start")?;
         let relay_address = *relay.addresses.first().context("the relay listens nowhere")?;
-        Ok(Self { _relay: relay, _upstream: upstream, _unreachable: unreachable, relay_address, upstream_address })
+        Ok(Self {
+            _relay: relay,
+            _upstream: upstream,
+            _unreachable: unreachable,
+            _folder: folder,
+            relay_address,
+            upstream_address,
+            ledger,
+        })
     }
 
     /// Where clients connect.
     pub(super) fn relay(&self) -> SocketAddr {
         self.relay_address
+    }
+
+    /// Where the relay records what is used.
+    pub(super) fn ledger(&self) -> &Path {
+        &self.ledger
     }
 
     /// Where the relay connects.

@@ -2,24 +2,27 @@
 //!
 //! It refuses to know how anything is found out or done, and to wait for it for ever: that is up to [`Operations`].
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::guard::Guard;
 use super::{LinkStatus, READING, UpstreamStatus, probe};
-use crate::control::drain::Phase;
+use crate::control::ledger::By;
 use crate::edge::refusal::{REQUEST_ID, Refusal, request_id};
 
 /// What the desk has done elsewhere. Nothing of it takes longer than an operator waits: a few seconds.
 pub trait Operations: 'static {
-    /// How far the process is on its way out.
-    fn phase(&self) -> Phase;
+    /// Why no new client should be sent here; `None`: all are welcome.
+    fn unready(&self) -> Option<&'static str>;
 
     /// Begins the drain. Asked for once more, nothing changes.
     fn drain(&self);
@@ -32,6 +35,9 @@ pub trait Operations: 'static {
 
     /// Ends this link. False: there is none.
     fn end_link(&self, id: Uuid) -> impl Future<Output = Result<bool, Unanswered>>;
+
+    /// What was used `since`, summed up: an array. Fails with what is wrong with the ledger.
+    fn usage(&self, by: By, since: Option<SystemTime>) -> impl Future<Output = Result<Value, String>>;
 }
 
 /// A worker did not answer in time. What the others said would be half the truth.
@@ -59,7 +65,7 @@ impl<O: Operations> Desk<O> {
     }
 
     pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
-        if let Some(response) = probe(&request, self.operations.phase()) {
+        if let Some(response) = probe(&request, self.operations.unready()) {
             return response;
         }
         let (head, _) = request.into_parts();
@@ -82,6 +88,12 @@ impl<O: Operations> Desk<O> {
                 only_read(head)?;
                 tell(&self.operations.links().await.map_err(unanswered)?)
             }
+            "/usage" => {
+                only_read(head)?;
+                let (by, since) = usage_query(head.uri.query().unwrap_or_default())?;
+                let failed = |error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", error);
+                tell(&self.operations.usage(by, since).await.map_err(failed)?)
+            }
             "/drain" => {
                 only(head, &[Method::POST], HeaderValue::from_static("POST"))?;
                 self.operations.drain();
@@ -89,7 +101,7 @@ impl<O: Operations> Desk<O> {
             }
             path => match path.strip_prefix("/links/").and_then(|id| Uuid::try_parse(id).ok()) {
                 Some(id) => self.end_link(head, id).await,
-                None => Err(not_found("there is nothing here; try /upstreams, /links or /drain")),
+                None => Err(not_found("there is nothing here; try /upstreams, /links, /usage or /drain")),
             },
         }
     }
@@ -131,6 +143,26 @@ fn tell(what: &impl Serialize) -> Result<Done, Refusal> {
     told.map(Done::Told).map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "untold", error.to_string()))
 }
 
+/// `by` and `since`, as the command `usage` takes them.
+fn usage_query(query: &str) -> Result<(By, Option<SystemTime>), Refusal> {
+    let (mut by, mut since) = (By::Key, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "by" => by = By::parse(&value).ok_or_else(|| invalid("by", "one of key, model, upstream, day"))?,
+            "since" => {
+                let time = humantime::parse_duration(&value).map_err(|_| invalid("since", "a time such as 24h"))?;
+                since = SystemTime::now().checked_sub(time);
+            }
+            _ => return Err(invalid(&name, "nothing: there are `by` and `since`")),
+        }
+    }
+    Ok((by, since))
+}
+
+fn invalid(name: &str, expected: &str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", format!("`{name}` should be {expected}"))
+}
+
 fn only_read(head: &request::Parts) -> Result<(), Refusal> {
     only(head, &[Method::GET, Method::HEAD], READING)
 }
@@ -163,8 +195,8 @@ mod tests {
     struct Stuck;
 
     impl Operations for Stuck {
-        fn phase(&self) -> Phase {
-            Phase::Serving
+        fn unready(&self) -> Option<&'static str> {
+            None
         }
 
         fn drain(&self) {}
@@ -180,12 +212,18 @@ mod tests {
         async fn end_link(&self, _: Uuid) -> Result<bool, Unanswered> {
             Err(Unanswered)
         }
+
+        async fn usage(&self, _: By, _: Option<SystemTime>) -> Result<Value, String> {
+            Err("no ledger".to_owned())
+        }
     }
 
     #[tokio::test]
     async fn what_a_worker_does_not_answer_is_not_told_by_half() {
         let desk = Desk::new(Guard::new(None, true), Stuck);
-        for (method, path) in [("GET", "/links"), ("DELETE", "/links/67e55044-10b1-426f-9247-bb680e5fe0c8")] {
+        for (method, path) in
+            [("GET", "/links"), ("GET", "/usage"), ("DELETE", "/links/67e55044-10b1-426f-9247-bb680e5fe0c8")]
+        {
             let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(()).unwrap();
             assert_eq!(desk.answer(request).await.status(), 503, "{method}");
         }

@@ -8,13 +8,13 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::READING;
-use crate::control::drain::Phase;
 
-/// The answer to `/livez` and `/readyz` of a process in this phase; `None` for every other path.
-pub fn probe<B>(request: &Request<B>, phase: Phase) -> Option<Response<Full<Bytes>>> {
+/// The answer to `/livez` and `/readyz`, where `unready` is why no new client should be sent here; `None` for every other
+/// path.
+pub fn probe<B>(request: &Request<B>, unready: Option<&'static str>) -> Option<Response<Full<Bytes>>> {
     let unready = match request.uri().path() {
         "/livez" => None,
-        "/readyz" => phase.unready(),
+        "/readyz" => unready,
         _ => return None,
     };
     Some(match (request.method(), unready) {

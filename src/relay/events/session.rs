@@ -7,6 +7,8 @@ use serde::Deserialize;
 /// What a session event says of the session; `None` where it does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionSettings {
+    /// The model that answers.
+    pub model: Option<String>,
     /// What the client sends: `pcm16`, `g711_ulaw`, `g711_alaw`, or the upstream's own word.
     pub input: Option<String>,
     /// What the upstream sends.
@@ -29,6 +31,7 @@ struct SessionEvent {
 /// Both shapes: the current one nests the formats in `audio`, the older one names them flat.
 #[derive(Deserialize)]
 struct RawSession {
+    model: Option<String>,
     audio: Option<RawAudio>,
     input_audio_format: Option<String>,
     output_audio_format: Option<String>,
@@ -64,6 +67,7 @@ fn settings(session: RawSession) -> SessionSettings {
     let (input, transcription) = input.map_or((None, None), |input| (input.format, input.transcription));
     let transcription = transcription.or(session.input_audio_transcription);
     SessionSettings {
+        model: session.model,
         input: input.map(format_name).or(session.input_audio_format),
         output: output.and_then(|output| output.format).map(format_name).or(session.output_audio_format),
         transcription: transcription.and_then(|transcription| transcription.model),

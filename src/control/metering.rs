@@ -1,0 +1,105 @@
+//! What all workers share of the metering: the way to the ledger, the quotas, the prices.
+//!
+//! It refuses to know links; each has a [`Meter`](super::meter::Meter) of its own.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::config::{self, Allowance, Durability, OnFailure, Period};
+use super::ledger::{Health, Ledger, LedgerError, NewUsage, Opened, Recorder, Settings};
+use super::prices::{NanoUsd, Prices};
+use super::quota::{Crossed, QuotaUsedUp, Quotas, Standing};
+
+/// A worker's share of the metering. Clones share everything but the place in the line for the ledger.
+#[derive(Debug, Clone)]
+pub struct Metering {
+    /// To be cloned for each link.
+    pub recorder: Recorder,
+    /// What costs what.
+    pub prices: Arc<Prices>,
+    /// Whether a response is delivered only when it is recorded.
+    pub before_delivery: bool,
+    /// Whether the transcription of what clients say is metered on every link.
+    pub transcription: bool,
+    quotas: Arc<Quotas>,
+    on_failure: OnFailure,
+    /// Models that were used without a price, of which the log has told.
+    unpriced: Arc<Mutex<HashSet<Box<str>>>>,
+}
+
+impl Metering {
+    /// Opens the ledger, counts what was used of each quota, and begins to write. `used_up` is told the name of a key
+    /// whose quota has just been used up, on the ledger's thread; it must not block.
+    pub fn start(
+        config: &config::Config,
+        used_up: impl Fn(&str) + Send + 'static,
+    ) -> Result<(Self, Ledger), LedgerError> {
+        let opened = Opened::new(&Settings::from(&config.metering))?;
+        let quotas = Quotas::new(&config.keys, SystemTime::now(), |key, time| opened.used(key, time))?;
+        let quotas = Arc::new(quotas);
+        let ledger = opened.start({
+            let quotas = quotas.clone();
+            move |new: &NewUsage| {
+                let crossed = quotas.of(&new.key).map(|counter| counter.add(new.at_ms, new.used, SystemTime::now()));
+                if crossed == Some(Crossed::JustNow) {
+                    used_up(&new.key);
+                }
+            }
+        })?;
+        let metering = Self {
+            recorder: ledger.recorder(),
+            prices: Arc::new(config.metering.prices.clone()),
+            before_delivery: config.metering.durability == Durability::BeforeDelivery,
+            transcription: config.metering.transcription,
+            quotas,
+            on_failure: config.metering.on_failure,
+            unpriced: Arc::default(),
+        };
+        Ok((metering, ledger))
+    }
+
+    /// Whether anything is left of a key's quota; a key without one has always something left.
+    pub fn check_quota(&self, key: &str) -> Result<(), QuotaUsedUp> {
+        self.quotas.of(key).map_or(Ok(()), |counter| counter.check(SystemTime::now()))
+    }
+
+    /// How the quota of each key that has one stands, as operators are told.
+    pub fn quotas(&self) -> BTreeMap<String, Value> {
+        let now = SystemTime::now();
+        self.quotas.iter().map(|(key, counter)| (key.to_owned(), told(&counter.standing(now)))).collect()
+    }
+
+    /// Why no link may begin: nobody would record what it uses. `None`: the ledger takes records, or the log does.
+    pub fn unavailable(&self) -> Option<&'static str> {
+        let fails = self.on_failure == OnFailure::Stall && *self.recorder.health() != Health::Ok;
+        fails.then_some("ledger_unavailable: the ledger takes no records")
+    }
+
+    /// A model was used that has no price. It is said once.
+    pub fn note_unpriced(&self, model: &str) {
+        let mut told = self.unpriced.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(model.into()) {
+            tracing::warn!(model, "used without a price: recorded without a cost; add it to metering.prices");
+        }
+    }
+}
+
+/// In dollars or in tokens, as the quota is.
+fn told(standing: &Standing) -> Value {
+    let Standing { quota, used, left } = *standing;
+    let per = match quota.per {
+        Period::Day => "day",
+        Period::Month => "month",
+        Period::Total => "total",
+    };
+    match quota.allowance {
+        Allowance::Usd(most) => {
+            let dollars = |nano| NanoUsd::new(nano).dollars();
+            json!({ "usd": most.dollars(), "per": per, "used": dollars(used), "left": dollars(left) })
+        }
+        Allowance::Tokens(most) => json!({ "tokens": most, "per": per, "used": used, "left": left }),
+    }
+}
