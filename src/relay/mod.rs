@@ -6,6 +6,7 @@
 pub mod ending;
 pub mod events;
 pub mod inject;
+mod judge;
 pub mod link;
 mod parting;
 mod pending;

@@ -12,14 +12,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use fastwebsockets::OpCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::judge::{Judge, Mode, Walked};
 use super::pending::{Pending, Withheld};
 use super::pump::{Boundary, Flow, LastWord, PingPayload, Signs, Stop};
-use super::scan::{Control, Scan, Step};
-use super::tap::{Tap, Verdict};
+use super::scan::Scan;
+use super::tap::Tap;
 
 /// Bytes read at once. It decides the cost per byte of a busy link, and costs an idle one nothing.
 const SCRATCH: usize = 64 << 10;
@@ -35,59 +35,24 @@ thread_local! {
 /// One direction of a link.
 #[derive(Debug)]
 pub struct Pump {
-    scan: Scan,
-    mode: Mode,
-    /// Where the bytes that went on stopped, once they have.
-    stopped_at: Boundary,
+    judge: Judge,
     withheld: Withheld,
     /// Bytes that were read and not looked at yet: behind the HTTP head, before there was a pump, or behind a message that
     /// the tap waits for.
     early: Option<Box<Bytes>>,
     pending: Pending,
-    /// What follows may not go on before the tap says so.
-    holds: bool,
-    /// Since when the tap is waited for.
-    waits: Option<Instant>,
     flow: Rc<Flow>,
-    signs: Signs,
-    /// A ping has gone to the sink, and no pong has come back.
-    unanswered: bool,
-    /// The payload of the relay's own ping to the source, whose pong does not go on.
-    own_ping: Option<PingPayload>,
-    /// The close frame that the source sent.
-    close: Box<[u8]>,
-}
-
-/// What becomes of the bytes that the source sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// They go on.
-    Pass,
-    /// They go on until the message under way has ended.
-    PassMessage,
-    /// They are judged and seen by the tap, but do not go on.
-    Discard,
-    /// They are read and thrown away: nothing that follows can be trusted, or is expected.
-    Drain,
 }
 
 impl Pump {
     /// A pump of what the sender of `scan` sends, beginning with the bytes in `early`. It counts into `flow`.
     pub fn new(scan: Scan, early: Bytes, flow: Rc<Flow>) -> Self {
         Self {
-            scan,
-            mode: Mode::Pass,
-            stopped_at: Boundary::Message,
+            judge: Judge::new(scan, flow.clone()),
             withheld: Withheld::default(),
             early: (!early.is_empty()).then(|| Box::new(early)),
             pending: Pending::default(),
-            holds: false,
-            waits: None,
             flow,
-            signs: Signs::default(),
-            unanswered: false,
-            own_ping: None,
-            close: Box::default(),
         }
     }
 
@@ -102,7 +67,7 @@ impl Pump {
         T: Tap,
     {
         for _ in 0..READS_PER_POLL {
-            if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
+            if self.judge.mode() == Mode::PassMessage && self.boundary() == Boundary::Message {
                 self.leave(Mode::Discard);
             }
             if !self.is_passing() {
@@ -160,10 +125,9 @@ impl Pump {
     /// Cancel safe.
     #[inline]
     pub fn poll_tap<T: Tap>(&mut self, cx: &mut Context<'_>, tap: &mut T) -> Poll<()> {
-        if self.waits.is_some() {
+        if self.judge.waits_since().is_some() {
             ready!(tap.poll_ready(cx));
-            self.waits = None;
-            self.holds = false;
+            self.judge.tap_is_ready();
             self.pending.release();
         }
         Poll::Ready(())
@@ -171,13 +135,13 @@ impl Pump {
 
     /// What the tap holds will never go on.
     pub fn drop_held(&mut self) {
-        self.holds = false;
+        self.judge.abandon();
         self.pending.drop_held();
     }
 
     /// Since when the tap is waited for; `None` while it is not.
     pub fn waits_since(&self) -> Option<Instant> {
-        self.waits
+        self.judge.waits_since()
     }
 
     /// Hands the sink what it has not taken yet, and flushes it. What the tap holds has to be released first.
@@ -189,9 +153,7 @@ impl Pump {
 
     /// From now on bytes go on only until the message under way has ended.
     pub fn finish_message(&mut self) {
-        if self.mode == Mode::Pass {
-            self.mode = Mode::PassMessage;
-        }
+        self.judge.finish_message();
     }
 
     /// From now on nothing goes on.
@@ -203,19 +165,12 @@ impl Pump {
 
     /// Whether the source's bytes still go on.
     pub fn is_passing(&self) -> bool {
-        matches!(self.mode, Mode::Pass | Mode::PassMessage)
+        self.judge.is_passing()
     }
 
     /// Where the sink's stream stands.
     pub fn boundary(&self) -> Boundary {
-        if !self.is_passing() {
-            return self.stopped_at;
-        }
-        match (self.scan.at_message_boundary(), self.scan.at_frame_boundary()) {
-            (true, _) => Boundary::Message,
-            (false, true) => Boundary::Frame,
-            (false, false) => Boundary::Inside,
-        }
+        self.judge.boundary()
     }
 
     /// Puts frames of the relay's own behind what has gone on so far. Where they may stand: [`boundary`](Self::boundary).
@@ -231,30 +186,30 @@ impl Pump {
 
     /// The close frame that the source sent, to be let go on later.
     pub fn take_close(&mut self) -> Vec<u8> {
-        self.flow.frames.set(self.flow.frames.get() + 1);
-        self.flow.bytes.set(self.flow.bytes.get() + self.close.len() as u64);
-        std::mem::take(&mut self.close).into_vec()
+        let close = self.judge.take_close();
+        self.flow.bytes.set(self.flow.bytes.get() + close.len() as u64);
+        close
     }
 
     /// What has come from the source since this was last asked.
     #[inline]
     pub fn take_signs(&mut self) -> Signs {
-        std::mem::take(&mut self.signs)
+        std::mem::take(&mut self.judge.signs)
     }
 
     /// Whether a ping has gone to the sink, of the source's or of ours, and no pong has come back.
     pub fn awaits_pong(&self) -> bool {
-        self.unanswered
+        self.judge.awaits_pong
     }
 
     /// A pong has come from the sink, or (`false`) a ping of ours goes there.
     pub fn set_answered(&mut self, answered: bool) {
-        self.unanswered = !answered;
+        self.judge.awaits_pong = !answered;
     }
 
     /// The pong with this payload does not go on: it answers a ping of ours.
     pub fn take_out_pong(&mut self, payload: PingPayload) {
-        self.own_ping = Some(payload);
+        self.judge.own_ping = Some(payload);
     }
 
     /// Since when the sink has taken nothing of what waits for it; `None` while nothing waits.
@@ -268,13 +223,9 @@ impl Pump {
     }
 
     fn leave(&mut self, mode: Mode) {
-        self.stopped_at = self.boundary();
-        if self.holds && self.waits.is_none() && self.is_passing() {
-            // Of the message under way nothing has gone on, and now nothing will.
-            self.drop_held();
-            self.stopped_at = Boundary::Message;
+        if self.judge.leave(mode) {
+            self.pending.drop_held();
         }
-        self.mode = mode;
     }
 
     /// Reads once, and lets `take` have what came, with what was withheld in front. `None`: there may be more.
@@ -298,7 +249,7 @@ impl Pump {
                 return Poll::Ready(Some(Stop::SourceLost(None)));
             }
             self.withheld.forget();
-            self.signs.life = true;
+            self.judge.signs.life = true;
             Poll::Ready(take(self, cx, &scratch[..front + read]))
         })
     }
@@ -310,22 +261,19 @@ impl Pump {
         T: Tap,
     {
         loop {
-            let Walked { passed, free, released, done, stop } = self.walk(bytes, tap);
+            let Walked { passed, free, done, stop, .. } = self.walk(bytes, tap);
             self.flow.bytes.set(self.flow.bytes.get() + passed as u64);
-            if released {
-                self.pending.release();
-            }
             if let Err(error) = self.pending.write(cx, &bytes[..free], to) {
                 return stop.or(Some(Stop::SinkLost(error)));
             }
-            if self.holds {
+            if self.judge.holds() {
                 self.pending.put_held(&bytes[free..passed]);
             }
             bytes = &bytes[done..];
             if stop.is_some() || bytes.is_empty() {
                 return stop;
             }
-            if self.waits.is_some() {
+            if self.judge.waits_since().is_some() {
                 self.keep(bytes);
                 return None;
             }
@@ -346,100 +294,19 @@ impl Pump {
         }
     }
 
-    /// Walks the frames in `bytes` up to their end, to a frame that is taken out, or to one for which the tap wants to
-    /// wait, and withholds what cannot be judged yet.
+    /// Has `bytes` judged, and keeps of them what cannot be judged yet.
     fn walk<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> Walked {
-        let (mut at, mut frames, mut walked) = (0, 0, Walked::default());
-        while self.mode != Mode::Drain {
-            match self.scan.step(&bytes[at..]) {
-                Ok((_, Step::Starved)) => {
-                    self.withheld.keep(&bytes[at..]);
-                    break;
-                }
-                Ok((length, Step::Data(piece))) => {
-                    at += length;
-                    frames += u64::from(piece.frame_begins);
-                    self.signs.data = true;
-                    match tap.see(&piece) {
-                        Verdict::Pass if self.holds => {
-                            self.holds = false;
-                            walked.released = true;
-                        }
-                        Verdict::Pass => {}
-                        verdict => self.obey(verdict),
-                    }
-                }
-                Ok((length, Step::Control(control))) if control.opcode == OpCode::Close => {
-                    self.close = bytes[at..at + length].into();
-                    walked.stop = Some(Stop::Close(control.close_code()));
-                }
-                Ok((length, Step::Control(control))) => {
-                    if self.is_passing() && self.is_own(&control) {
-                        walked.done = at + length;
-                        return walked;
-                    }
-                    at += length;
-                    frames += 1;
-                }
-                Err(violation) => walked.stop = Some(Stop::Violation(violation)),
-            }
-            if self.is_passing() {
-                walked.passed = at;
-                walked.free = if self.holds { walked.free } else { at };
-                self.flow.frames.set(self.flow.frames.get() + std::mem::take(&mut frames));
-                if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
-                    self.leave(Mode::Discard);
-                }
-            }
-            if walked.stop.is_some() {
-                self.leave(Mode::Drain);
-            } else if self.waits.is_some() {
-                walked.done = at;
-                return walked;
-            }
+        let walked = self.judge.walk(bytes, tap);
+        // In this order: what is released stood before what is abandoned.
+        if walked.released {
+            self.pending.release();
         }
-        walked.done = bytes.len();
+        if walked.abandoned {
+            self.pending.drop_held();
+        }
+        self.withheld.keep(&bytes[bytes.len() - walked.starved..]);
         walked
     }
-
-    /// Does what the tap wants, other than to pass.
-    fn obey(&mut self, verdict: Verdict) {
-        if matches!(verdict, Verdict::Hold | Verdict::HoldAndWait) && self.is_passing() {
-            self.holds = true;
-        }
-        if matches!(verdict, Verdict::PassAndWait | Verdict::HoldAndWait) {
-            self.waits = Some(Instant::now());
-        }
-    }
-
-    /// Takes notice of a ping or a pong; true for the pong that answers a ping of ours.
-    fn is_own(&mut self, control: &Control<'_>) -> bool {
-        if control.opcode == OpCode::Ping {
-            self.unanswered = true;
-            return false;
-        }
-        self.signs.pong = true;
-        let own = self.own_ping.is_some_and(|payload| control.unmasked().eq(payload));
-        if own {
-            self.own_ping = None;
-        }
-        own
-    }
-}
-
-/// How far a pump has come in what was read.
-#[derive(Debug, Default)]
-struct Walked {
-    /// So many bytes, from the first on, go on, now or later.
-    passed: usize,
-    /// So many of them may go on now.
-    free: usize,
-    /// And before them what was held so far.
-    released: bool,
-    /// So many bytes are done with; what lies between those that go on and them does not go on.
-    done: usize,
-    /// Nothing more goes on.
-    stop: Option<Stop>,
 }
 
 /// Has this task polled again, but not before the runtime has looked at the sockets of all others: a task that wakes
