@@ -40,6 +40,8 @@ pub struct Upgrade {
 pub struct Admitted {
     /// The name of the client's key; `none` or `passthrough` in those modes.
     pub key_name: Rc<str>,
+    /// When that key is valid no more.
+    pub key_expires: Option<SystemTime>,
     /// What it wants.
     pub wanted: Wanted,
     /// Who can give it: at least one.
@@ -80,7 +82,8 @@ pub fn admit(
     check_ledger(edge)?;
     let places = edge.gate.enter(holder.key)?;
     let wanted = Wanted { request_id: request_id.clone(), route, query: rest, passed_key: holder.passed };
-    Ok(Admitted { key_name: holder.name, wanted, candidates, places })
+    let key_expires = holder.key.and_then(|key| key.expires);
+    Ok(Admitted { key_name: holder.name, key_expires, wanted, candidates, places })
 }
 
 fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {

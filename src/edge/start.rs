@@ -88,6 +88,11 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         tap = tap.holding();
     }
     let mut link = Link::new(client, upstream, tap, edge.link_limits.clone(), &info.traffic);
+    if let Some(expires) = admitted.key_expires {
+        // By the calendar as it stands now: a clock that is set later moves nobody's end.
+        let left = expires.duration_since(info.opened_at).unwrap_or_default();
+        link = link.until_key_expires(tokio::time::Instant::now() + left);
+    }
     record::opened(&info);
     let registered = edge.register(&info);
     tokio::task::spawn_local(async move {

@@ -3,6 +3,7 @@
 mod boundary;
 mod close;
 mod deadline;
+mod expired;
 mod lost;
 mod matrix;
 mod silent;
