@@ -10,7 +10,7 @@ mod usage;
 pub use session::SessionSettings;
 pub use usage::{Tokens, Usage};
 
-use usage::RawUsage;
+use self::usage::RawUsage;
 
 /// The `type`s of interest, and which event each is. Every other event is never looked at again.
 pub type Names = &'static [(&'static str, Name)];
