@@ -19,8 +19,8 @@
 //! ```text
 //!   once per process / per link            once per link                  once per frame
 //!  ┌───────── control ─────────┐  ┌───────────── edge ─────────────┐  ┌────── relay ──────┐
-//!  │ config keys records       │  │ listener → admit → dial → start │  │ link → pump → scan │
-//!  │ drain takeover            │  │ (refusal = HTTP)         admin  │  │   └ tap  └ ending  │
+//!  │ config keys ledger prices │  │ listener → admit → dial → start │  │ link → pump → scan │
+//!  │ quotas drain takeover     │  │ (refusal = HTTP)         admin  │  │   └ tap  └ ending  │
 //!  └───────────────────────────┘  └─────────────────────────────────┘  └────────────────────┘
 //!       depends on relay            depends on control and relay        depends on nothing of ours
 //! ```
@@ -39,13 +39,17 @@
 //!
 //! Once per read
 //! 5. [`relay::verbatim`] reads into the worker's scratch buffer.
-//! 6. [`relay::scan`] walks the frame headers: where frames begin, what they are, whether they are legal.
+//! 6. `relay::judge` decides what goes on; [`relay::scan`] walks the frame headers for it: where frames begin, what they
+//!    are, whether they are legal.
 //! 7. [`relay::tap`] sees the first bytes of an upstream's text message: is it an event of interest?
 //! 8. [`relay::verbatim`] writes the same bytes, in place, to the other leg.
 //!
 //! Once per link
-//! 9. [`relay::ending`] turns how it ended into a close frame for each leg, with a deadline.
-//! 10. The [`relay::link::LinkReport`] goes to [`control::record`].
+//! 9. `relay::watch` notices that it is over where no frame says so: silence, age, a stalled peer. An order may come
+//!    through [`relay::table`].
+//! 10. `relay::settle` sees to what is under way upstream; [`relay::ending`] says what each leg is told, `relay::parting`
+//!     and `relay::side` tell it, with a deadline.
+//! 11. The [`relay::link::LinkReport`] goes to [`control::record`], the log, and [`control::meter`], the ledger.
 //!
 //! # The life of the process
 //!
