@@ -5,6 +5,7 @@
 
 pub mod ending;
 pub mod events;
+mod front;
 pub mod inject;
 mod judge;
 pub mod link;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use memchr::memmem;
 
 use super::events::{self, Event, Name, Names, ResponseDone};
+use super::front::decide;
 use super::scan::{Kind, Piece};
 
 /// What watches one pump.
@@ -80,10 +81,6 @@ pub const MAX_KEPT: usize = 4 << 20;
 /// More responses are not under way at once in any session; an upstream that begins more is not kept account of.
 const MAX_UNDER_WAY: usize = 256;
 
-/// Where the type has not shown within this many bytes, the message is kept whole and decided at its end. An event id
-/// is a few dozen bytes long; the bound keeps a message in one-byte pieces from being read again at every piece.
-const MAX_UNDECIDED: usize = 256;
-
 /// Has each event of interest observed, in order, when its message ends.
 #[derive(Debug)]
 pub struct EventTap<O> {
@@ -100,7 +97,7 @@ pub struct EventTap<O> {
 
 /// What is known of the message under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watch {
+pub(super) enum Watch {
     /// Not of interest.
     Skip,
     /// Its type has not come yet.
@@ -258,95 +255,4 @@ fn may_be_of_interest(text: &[u8], names: Names) -> bool {
 /// All that can be asked of a candidate that is too long to parse. In doubt it is recorded, as unreadable.
 fn names_a_response_done(text: &[u8]) -> Option<Name> {
     memmem::find(text, b"response.done").map(|_| Name::ResponseDone)
-}
-
-/// What the first bytes of a message tell: `{"type":"…"`, or `{"event_id":"…","type":"…"`, compact or spaced.
-#[inline]
-fn decide(text: &[u8], names: Names) -> Watch {
-    let front = &text[..text.len().min(MAX_UNDECIDED)];
-    match Front(front).watch(names) {
-        Ok(watch) => watch,
-        Err(Unclear::Short) if front.len() < MAX_UNDECIDED => Watch::Undecided,
-        Err(_) => Watch::Candidate,
-    }
-}
-
-/// Why the front of a message does not tell its type.
-enum Unclear {
-    /// It ends too early.
-    Short,
-    /// It is of another form.
-    Other,
-}
-
-/// What is left of the first bytes of a message.
-struct Front<'b>(&'b [u8]);
-
-impl<'b> Front<'b> {
-    #[inline]
-    fn watch(mut self, names: Names) -> Result<Watch, Unclear> {
-        self.expect(b'{')?;
-        let mut key = self.key()?;
-        if key == b"event_id" {
-            self.string()?;
-            self.expect(b',')?;
-            key = self.key()?;
-        }
-        if key != b"type" {
-            return Err(Unclear::Other);
-        }
-        self.expect(b'"')?;
-        self.name(names)
-    }
-
-    /// The name that begins here.
-    #[inline]
-    fn name(&self, names: Names) -> Result<Watch, Unclear> {
-        let end = memchr::memchr2(b'"', b'\\', self.0);
-        let plain = &self.0[..end.unwrap_or(self.0.len())];
-        if let Some(b'"') = end.map(|end| self.0[end]) {
-            let found = names.iter().find(|(name, _)| name.as_bytes() == plain);
-            return Ok(found.map_or(Watch::Skip, |(_, name)| Watch::Keep(*name)));
-        }
-        // Cut off, or an escape, which may spell the rest of a name, but cannot mend what differs before it.
-        match end {
-            _ if !names.iter().any(|(name, _)| name.as_bytes().starts_with(plain)) => Ok(Watch::Skip),
-            None => Err(Unclear::Short),
-            Some(_) => Err(Unclear::Other),
-        }
-    }
-
-    #[inline]
-    fn key(&mut self) -> Result<&'b [u8], Unclear> {
-        let key = self.string()?;
-        self.expect(b':')?;
-        Ok(key)
-    }
-
-    /// A string without escapes.
-    #[inline]
-    fn string(&mut self) -> Result<&'b [u8], Unclear> {
-        self.expect(b'"')?;
-        let end = memchr::memchr2(b'"', b'\\', self.0).ok_or(Unclear::Short)?;
-        if self.0[end] == b'\\' {
-            return Err(Unclear::Other);
-        }
-        let (string, rest) = self.0.split_at(end);
-        self.0 = &rest[1..];
-        Ok(string)
-    }
-
-    /// This byte, after any white space (RFC 8259 section 2).
-    #[inline]
-    fn expect(&mut self, byte: u8) -> Result<(), Unclear> {
-        loop {
-            let (&next, rest) = self.0.split_first().ok_or(Unclear::Short)?;
-            self.0 = rest;
-            match next {
-                next if next == byte => return Ok(()),
-                b' ' | b'\t' | b'\n' | b'\r' => {}
-                _ => return Err(Unclear::Other),
-            }
-        }
-    }
 }
