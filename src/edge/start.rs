@@ -98,7 +98,8 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
     tokio::task::spawn_local(async move {
         let report = link.run(&registered.orders, &info.request_id).await;
         record::ended(&info, &report);
-        link.into_tap().into_observer().end(&report).await;
+        // Boxed: only the end needs it, and this task is most of what an idle link costs.
+        Box::pin(link.into_tap().into_observer().end(&report)).await;
         drop((registered, slot, places, place));
     });
 }

@@ -13,3 +13,4 @@ mod relay;
 #[path = "../support/mod.rs"]
 mod support;
 mod syscalls;
+mod zz_cost;
