@@ -155,12 +155,12 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
             return Poll::Ready(Ending::Decided(decision));
         }
         let ended = self.poll_pumps(cx);
-        self.hear();
+        let mut now = self.hear();
         if ended.is_ready() {
             return ended;
         }
         loop {
-            match ready!(self.watch.poll(cx, &self.up, &self.down)) {
+            match ready!(self.watch.poll(cx, now.take(), &self.up, &self.down)) {
                 Due::End(ending) => return Poll::Ready(ending),
                 Due::Ping(peer) => self.ping(cx, peer),
             }
@@ -176,7 +176,7 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
     }
 
     #[inline]
-    fn hear(&mut self) {
+    fn hear(&mut self) -> Option<Instant> {
         let (client, upstream) = (self.up.take_signs(), self.down.take_signs());
         if client.pong {
             self.down.set_answered(true);
@@ -184,7 +184,7 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
         if upstream.pong {
             self.up.set_answered(true);
         }
-        self.watch.hear(client, upstream);
+        self.watch.hear(client, upstream)
     }
 
     fn ping(&mut self, cx: &mut Context<'_>, peer: Peer) {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Peer;
@@ -33,8 +34,8 @@ pub(super) struct Watch {
     client: Heard,
     upstream: Heard,
     timer: Pin<Box<Sleep>>,
-    /// Whether the timer knows whom to wake.
-    set: bool,
+    /// When the timer fires; `None`: it does not know whom to wake.
+    set: Option<Instant>,
 }
 
 /// When something was last heard of a peer.
@@ -65,26 +66,30 @@ impl Watch {
         let now = Instant::now();
         let heard = || Heard { life: now, data: None, no_ping_before: now, pinged: None };
         let timer = Box::pin(sleep_until(now));
-        Self { limits, opened: now, key_expires: None, client: heard(), upstream: heard(), timer, set: false }
+        Self { limits, opened: now, key_expires: None, client: heard(), upstream: heard(), timer, set: None }
     }
 
     /// The client's key is valid until then.
     pub(super) fn set_key_expires(&mut self, at: Instant) {
         self.key_expires = Some(at);
-        self.set = false;
+        self.set = None;
     }
 
-    /// Takes note of what has come from the peers.
+    /// Takes note of what has come from the peers. Tells the time, if anything has: so that it is asked for once.
     #[inline]
-    pub(super) fn hear(&mut self, client: Signs, upstream: Signs) {
-        if client.life || upstream.life {
-            let now = Instant::now();
-            self.client.hear(client, now);
-            self.upstream.hear(upstream, now);
-            // A peer that is awaited has three intervals, one that has answered is pinged after one: only a pong brings
-            // a deadline nearer.
-            self.set &= !(client.pong || upstream.pong);
+    pub(super) fn hear(&mut self, client: Signs, upstream: Signs) -> Option<Instant> {
+        if !client.life && !upstream.life {
+            return None;
         }
+        let now = Instant::now();
+        self.client.hear(client, now);
+        self.upstream.hear(upstream, now);
+        if client.pong || upstream.pong {
+            // A peer that is awaited has three intervals, one that has answered is pinged after one: only a pong brings a
+            // deadline nearer.
+            self.set = None;
+        }
+        Some(now)
     }
 
     /// When the client last sent some of a data frame.
@@ -101,29 +106,38 @@ impl Watch {
         }
     }
 
-    /// `Ready` when a deadline has come. `up` and `down` are the link's pumps.
+    /// `Ready` when a deadline has come. `now` is the time, if it is known; `up` and `down` are the link's pumps.
     ///
     /// A link is polled by one task all its life, so the timer is told only once whom to wake.
     #[inline]
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, up: &Pump, down: &Pump) -> Poll<Due> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Option<Instant>, up: &Pump, down: &Pump) -> Poll<Due> {
         let stalled = up.stalled_since().or(down.stalled_since()).or(down.waits_since()).is_some();
-        if self.set && !stalled && !self.timer.is_elapsed() {
-            return Poll::Pending;
-        }
-        self.poll_timer(cx, up, down)
+        let is_early = match (self.set, now) {
+            (None, _) => false,
+            // The timer itself lies elsewhere in memory, and is not looked at for each frame.
+            (Some(fires), Some(now)) => now < fires,
+            (Some(_), None) => !self.timer.is_elapsed(),
+        };
+        if is_early && !stalled { Poll::Pending } else { self.poll_timer(cx, up, down) }
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, up: &Pump, down: &Pump) -> Poll<Due> {
         loop {
             let (at, due) = self.next(up, down);
             if at <= Instant::now() {
-                self.set = false;
+                self.set = None;
                 return Poll::Ready(due);
             }
+            if !has_budget_remaining() {
+                // The timer would not take note of whom to wake.
+                self.set = None;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             // Where it is set for an earlier moment, it fires in between, and is set anew then.
-            if !self.set || self.timer.is_elapsed() || at < self.timer.deadline() {
+            if self.set.is_none_or(|fires| at < fires) || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(at);
-                self.set = true;
+                self.set = Some(at);
             }
             ready!(self.timer.as_mut().poll(cx));
         }

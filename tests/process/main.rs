@@ -13,4 +13,3 @@ mod relay;
 #[path = "../support/mod.rs"]
 mod support;
 mod syscalls;
-mod zz_cost;
