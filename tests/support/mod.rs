@@ -8,6 +8,7 @@ pub mod authority;
 pub mod client;
 pub mod frame;
 pub mod head;
+pub mod ledger;
 pub mod leg;
 pub mod operator;
 pub mod proxy;
