@@ -2,6 +2,7 @@
 
 mod links;
 mod prices;
+mod quota;
 mod responses;
 
 use crate::support::client::client;
