@@ -1,5 +1,6 @@
 //! What is used is recorded, and kept to quotas: what operators find in the ledger of what goes over the sockets.
 
+mod delivery;
 mod links;
 mod prices;
 mod quota;
