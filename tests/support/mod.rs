@@ -13,6 +13,7 @@ pub mod leg;
 pub mod operator;
 pub mod proxy;
 pub mod relay;
+pub mod spender;
 pub mod upstream;
 pub mod wire;
 

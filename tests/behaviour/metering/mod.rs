@@ -5,6 +5,7 @@ mod links;
 mod prices;
 mod quota;
 mod responses;
+mod sums;
 
 use crate::support::client::client;
 use crate::support::leg::Leg;
