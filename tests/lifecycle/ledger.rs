@@ -49,7 +49,7 @@ impl Kept {
 
     /// A relay that writes to it.
     fn setup(&self, upstream: &Upstream, metering: &str) -> Setup {
-        Setup::to(upstream).more(&format!("[metering]\nledger = {:?}\n{metering}\n", self.file()))
+        Setup::to(upstream).more(&format!("[metering]\nledger = \"{}\"\n{metering}\n", self.file().display()))
     }
 }
 
@@ -203,7 +203,7 @@ async fn two_processes_bill_everything_once_while_one_takes_the_place_of_the_oth
     let socket = kept.0.path().join("takeover");
     let setup = || {
         let setup = kept.setup(&upstream, "").limits("drain_grace = 0\ndrain_timeout = 0");
-        setup.server(&format!("takeover_socket = {socket:?}"))
+        setup.server(&format!("takeover_socket = \"{}\"", socket.display()))
     };
     let mut current = setup().start().await;
     let (place, enough, mut clients) = (current.place(), Arc::<AtomicBool>::default(), JoinSet::new());

@@ -139,7 +139,7 @@ async fn a_key_whose_quota_is_used_up_is_told_when_there_is_more() {
 /// The ledger in a folder of its own, which can be taken away.
 fn with_ledger_in(setup: Setup, folder: &Path) -> Relay {
     fs::create_dir(folder).unwrap();
-    setup.metering(&format!("ledger = {:?}", folder.join("usage.db"))).start()
+    setup.metering(&format!("ledger = \"{}\"", folder.join("usage.db").display())).start()
 }
 
 async fn until_ready(relay: &Relay, ready: bool) {

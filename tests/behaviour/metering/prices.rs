@@ -15,7 +15,7 @@ async fn recorded(setup: Setup, upstream: &Upstream, query: &str, messages: &[&s
     let folder = tempfile::tempdir().unwrap();
     let prices = folder.path().join("prices.toml");
     std::fs::write(&prices, OWN_PRICES).unwrap();
-    let relay = setup.metering(&format!("prices = {prices:?}")).start();
+    let relay = setup.metering(&format!("prices = \"{}\"", prices.display())).start();
     let (mut ours, mut theirs) = link(&relay, upstream, query).await;
     for message in messages {
         theirs.text(message).await;

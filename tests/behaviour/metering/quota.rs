@@ -23,7 +23,7 @@ fn relay(upstream: &Upstream, quota: &str, ledger: &Path) -> Setup {
         .workers(2)
         .key(&format!("quota = {{ {quota} }}"))
         .more("[[keys]]\nname = \"globex\"\nkey = \"other\"\n")
-        .metering(&format!("ledger = {ledger:?}"))
+        .metering(&format!("ledger = \"{}\"", ledger.display()))
 }
 
 fn asking<'r>(relay: &'r Relay, key: &str) -> Client<'r> {
@@ -206,6 +206,35 @@ async fn a_link_that_was_admitted_before_and_begins_after_ends_too() {
         let mut theirs = asked.switch().await;
         expect_used_up(&mut asking.opened().await, &mut theirs).await;
     }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_record_has_the_response_that_uses_it_up_before_the_end() {
+    let upstream = Upstream::start().await;
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = relay(&upstream, "tokens = 412, per = \"total\"", &folder.path().join("usage.db"));
+        let relay = setup.metering("durability = \"before_delivery\"").start();
+        let (mut ours, mut theirs) = link(&relay, "secret", &upstream).await;
+        theirs.text(DONE).await;
+        ours.expect_text(DONE).await;
+        expect_used_up(&mut ours, &mut theirs).await;
+    }
+}
+
+#[tokio::test]
+async fn what_one_process_records_ends_the_links_of_another_that_shares_its_ledger() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().unwrap());
+    let start = || relay(&upstream, "tokens = 412, per = \"total\"", &folder.path().join("usage.db")).start();
+    let (first, second) = (start(), start());
+    let (mut ours, mut theirs) = link(&first, "secret", &upstream).await;
+    let (mut others, mut others_upstream) = link(&second, "secret", &upstream).await;
+    theirs.text(DONE).await;
+    ours.expect_text(DONE).await;
+    expect_used_up(&mut ours, &mut theirs).await;
+    expect_used_up(&mut others, &mut others_upstream).await;
+    is_refused(&second).await;
+    assert_eq!(usage(&second).await[0]["quota"]["used"], 412, "counted once");
 }
 
 /// Clients that come while the quota is used up are refused, or get a link that ends.
