@@ -26,6 +26,7 @@ use crate::support::upstream::Upstream;
 use crate::support::within;
 
 const CREATE: &str = r#"{"type":"response.create"}"#;
+const SLOWLY: &str = r#"{"type":"response.create","slowly":true}"#;
 const ROUNDS: u64 = 20;
 const LINKS: usize = 8;
 /// Where a client does not wait for the commit, it has begun and ended within this time, on a machine that has time.
@@ -225,6 +226,49 @@ async fn two_processes_bill_everything_once_while_one_takes_the_place_of_the_oth
     assert_eq!(recorded_in_all(&kept.ledger()), total);
     assert_eq!(recorded(&kept.ledger(), "ending = 'client_close' AND NOT unsettled"), account.sums());
     println!("{total:?}");
+}
+
+/// Links with one whole response each, and one under way.
+async fn answering(relay: &Relay) -> Vec<Leg> {
+    let mut legs = Vec::new();
+    for _ in 0..LINKS {
+        let mut leg = asking(&relay.place()).open().await;
+        have(&mut leg).await.unwrap();
+        leg.text(SLOWLY).await;
+        while !String::from_utf8_lossy(&leg.next().await.payload).contains("response.output_audio.delta") {}
+        legs.push(leg);
+    }
+    legs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_has_what_is_under_way_settled_and_billed() {
+    let (upstream, account, kept) = (Upstream::start().await, Account::default(), Kept::new());
+    let _serving = account.serve(&upstream);
+    let limits = "drain_grace = 0\ndrain_timeout = \"100ms\"\ndrain_spread = \"100ms\"\nclose_timeout = \"300ms\"";
+    let relay = kept.setup(&upstream, "").limits(limits).start().await;
+    let legs = answering(&relay).await;
+    relay.process.signal(Signal::TERM);
+    expect_exit(relay).await;
+    drop(legs);
+    assert_eq!(account.total().responses, 2 * LINKS as u64, "the second one is cancelled");
+    assert_eq!(recorded(&kept.ledger(), "ending = 'relay_restarting' AND NOT unsettled"), account.sums());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_ended_at_once_records_what_it_has_and_marks_what_it_has_not() {
+    let (upstream, account, kept) = (Upstream::start().await, Account::default(), Kept::new());
+    let _serving = account.serve(&upstream);
+    let mut relay = kept.setup(&upstream, "").limits("drain_timeout = 0").start().await;
+    let legs = answering(&relay).await;
+    let had = account.sums();
+    relay.process.signal(Signal::TERM);
+    relay.process.says("SIGTERM: draining").await;
+    relay.process.signal(Signal::TERM);
+    expect_exit(relay).await;
+    drop(legs);
+    assert_eq!(recorded(&kept.ledger(), "ending = 'relay_restarting' AND unsettled"), had);
+    assert_eq!(kept.ledger().count("link"), LINKS);
 }
 
 /// A relay for whose files a limit can be set: a write beyond it then fails, and is no more than that.
