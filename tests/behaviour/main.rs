@@ -8,6 +8,7 @@ mod admission;
 mod endings;
 mod forwarding;
 mod links;
+mod metering;
 mod routes;
 mod sockets;
 mod upstream;

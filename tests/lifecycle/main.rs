@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod drain;
+mod ledger;
 mod manager;
 mod peers;
 mod process;

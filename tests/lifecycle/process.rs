@@ -118,6 +118,10 @@ impl Process {
         Self { child, log }
     }
 
+    pub fn id(&self) -> i32 {
+        self.child.id().try_into().unwrap()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

@@ -171,6 +171,15 @@ impl Asking {
         Leg::new(Role::Client, head, self.wire)
     }
 
+    /// Whether the answer is a link. It can still be read.
+    pub async fn is_opened(&mut self) -> bool {
+        let switching = b"HTTP/1.1 101 ";
+        while self.wire.unread().len() < switching.len() {
+            assert!(matches!(self.wire.fill("an answer").await, Ok(1..)), "an answer");
+        }
+        self.wire.unread().starts_with(switching)
+    }
+
     /// The head of whatever is answered.
     pub async fn answered(&mut self) -> Head {
         self.wire.head().await.expect("an answer")

@@ -79,6 +79,25 @@ impl Leg {
         }
     }
 
+    /// The next frame, however long it takes to come; `None`: the relay is gone.
+    pub async fn next_or_end(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((length, frame)) = decode(self.wire.unread()) {
+                self.wire.take(length).await;
+                return Some(frame);
+            }
+            if !matches!(self.wire.next_read().await, Ok(1..)) {
+                return None;
+            }
+        }
+    }
+
+    /// Sends frames in one write, unless the relay is gone.
+    pub async fn try_send(&mut self, frames: &[Frame]) -> bool {
+        let bytes = self.encoded(frames);
+        self.wire.try_send(&bytes).await.is_ok()
+    }
+
     pub async fn expect(&mut self, frame: Frame) {
         let next = self.next().await;
         let mask = next.mask;

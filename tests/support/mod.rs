@@ -8,10 +8,12 @@ pub mod authority;
 pub mod client;
 pub mod frame;
 pub mod head;
+pub mod ledger;
 pub mod leg;
 pub mod operator;
 pub mod proxy;
 pub mod relay;
+pub mod spender;
 pub mod upstream;
 pub mod wire;
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::authority::Authority;
 use super::client::client;
+use super::ledger::Ledger;
 use super::leg::Leg;
 use super::upstream::Upstream;
 
@@ -57,6 +58,7 @@ impl Relay {
             limits: String::new(),
             upstreams: vec![UpstreamSetup::new("primary", url, 0)],
             key: String::new(),
+            metering: String::new(),
             more: String::new(),
             env: HashMap::new(),
             authority: None,
@@ -67,8 +69,13 @@ impl Relay {
         self.app.addresses[0]
     }
 
-    /// Where it records what is used.
-    pub fn ledger(&self) -> PathBuf {
+    /// Where it records what is used, unless its setup says otherwise.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::at(self.ledger_file())
+    }
+
+    /// The file.
+    pub fn ledger_file(&self) -> PathBuf {
         self.folder.path().join("usage.db")
     }
 
@@ -129,6 +136,7 @@ pub struct Setup {
     limits: String,
     upstreams: Vec<UpstreamSetup>,
     key: String,
+    metering: String,
     more: String,
     env: HashMap<String, String>,
     authority: Option<Authority>,
@@ -235,6 +243,12 @@ impl Setup {
         self
     }
 
+    /// For `[metering]`.
+    pub fn metering(mut self, toml: &str) -> Self {
+        add(&mut self.metering, toml);
+        self
+    }
+
     /// Whole tables.
     pub fn more(mut self, toml: &str) -> Self {
         add(&mut self.more, toml);
@@ -264,7 +278,7 @@ impl Setup {
     }
 
     fn toml(&self) -> String {
-        let Self { auth, workers, awaits_first_event, server, admin, limits, key, more, .. } = self;
+        let Self { auth, workers, awaits_first_event, server, admin, limits, key, metering, more, .. } = self;
         let credential = if *auth == "passthrough" { String::new() } else { format!("key = {UPSTREAM_KEY:?}\n") };
         let keys = self.keys.iter().map(|(name, secret)| format!("[[keys]]\nname = {name:?}\nkey = {secret:?}\n{key}"));
         let upstreams = self.upstreams.iter().map(|UpstreamSetup { name, kind, url, priority, more }| {
@@ -277,6 +291,7 @@ impl Setup {
             "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = {workers}\nauth = {auth:?}\n{server}\
              [admin]\n{admin}\n\
              [limits]\n{limits}\
+             [metering]\n{metering}\
              {}{more}{}",
             upstreams.collect::<String>(),
             keys.collect::<String>()

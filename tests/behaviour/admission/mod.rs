@@ -5,6 +5,7 @@ mod connection;
 mod credential;
 mod handshake;
 mod limits;
+mod metering;
 mod negotiation;
 mod order;
 mod origin;
