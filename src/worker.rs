@@ -71,7 +71,9 @@ pub struct Accepted {
 /// Hands a client, on a non-blocking socket, to the one of `workers` (there is at least one) with the fewest links and
 /// admissions.
 pub fn hand_over(workers: &[Worker], stream: TcpStream, client: Client) {
-    if let Some(worker) = workers.iter().min_by_key(|worker| worker.load.taken()) {
+    // One whose thread is gone carries nothing, and would get everybody.
+    let alive = workers.iter().filter(|worker| !worker.mailbox.is_closed());
+    if let Some(worker) = alive.min_by_key(|worker| worker.load.taken()) {
         worker.take(stream, client);
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::house::{OpenHouse, Openings};
 use crate::control::drain::Schedule;
-use crate::control::ledger::{FlushError, Ledger};
+use crate::control::ledger::{FlushError, Ledger, Record};
 
 /// How long the ledger may take for the last records. A disk that has not taken them by then takes none.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +32,7 @@ impl Acceptor {
         let (stop, stopped) = oneshot::channel();
         let (tell_over, over) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
+        let metering = openings.metering.clone();
         let thread = std::thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
             match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
                 Ok(runtime) => run(runtime, openings, schedule, &ready, stopped),
@@ -39,9 +40,9 @@ impl Acceptor {
             }
             // Every worker is gone, and whatever it had to record is on its way. What comes after this may find the
             // process gone.
-            let flushed = ledger.flush(Instant::now() + FLUSH_TIMEOUT);
-            if let Err(failed) = &flushed {
-                leave_in_log(failed);
+            let flushed = with_left(ledger.flush(Instant::now() + FLUSH_TIMEOUT), metering.take_left());
+            if let Err(FlushError::Unwritten { records, .. }) = &flushed {
+                leave_on_stderr(records);
             }
             let _ = tell_over.send(flushed);
         })?;
@@ -69,12 +70,25 @@ impl Drop for Acceptor {
     }
 }
 
-/// What the disk has not taken, for those who must put it in by hand: a line of JSON each, on stderr.
-fn leave_in_log(failed: &FlushError) {
-    if let FlushError::Unwritten { records, .. } = failed {
-        for record in records {
-            eprintln!("{}", record.to_json());
+/// With the records that found no room in the ledger.
+fn with_left(flushed: Result<(), FlushError>, left: Vec<Record>) -> Result<(), FlushError> {
+    match flushed {
+        flushed if left.is_empty() => flushed,
+        Err(FlushError::Unwritten { records, error }) => {
+            Err(FlushError::Unwritten { records: [records, left].concat(), error })
         }
+        Ok(()) => Err(FlushError::Unwritten { records: left, error: "its queue was full".to_owned() }),
+        Err(other) => {
+            leave_on_stderr(&left);
+            Err(other)
+        }
+    }
+}
+
+/// For those who must put them in by hand: a line of JSON each.
+fn leave_on_stderr(records: &[Record]) {
+    for record in records {
+        eprintln!("{}", record.to_json());
     }
 }
 
@@ -98,6 +112,7 @@ fn run(
             () = drain.see_through(schedule, &house) => {}
         }
     });
-    // The tasks of this thread hold the workers too: now those end, and with them what they still carry.
-    drop(runtime);
+    // The tasks of this thread hold the workers too: now those end, and with them what they still carry. Who reads the
+    // ledger for an operator is not waited for.
+    runtime.shutdown_background();
 }

@@ -80,7 +80,9 @@ impl LinkInfo {
     pub fn hear(&self, event: &Event) {
         match event {
             Event::Session(SessionSettings { model, input, output, transcription }) => {
-                note_model(&self.heard.session_model, model.as_deref());
+                if model.is_some() {
+                    note_model(&self.heard.session_model, model.as_deref());
+                }
                 note(&self.heard.input_audio_format, input.as_deref());
                 note(&self.heard.output_audio_format, output.as_deref());
                 note_model(&self.heard.transcription_model, transcription.as_deref());

@@ -14,6 +14,7 @@ use super::link_info::LinkInfo;
 use super::metering::Metering;
 use super::prices::{NanoUsd, TranscriptionPrices};
 use super::record;
+use crate::relay::ending::Decision;
 use crate::relay::events::{Event, ResponseDone, Transcription, UNREADABLE};
 use crate::relay::link::LinkReport;
 use crate::relay::tap::Observe;
@@ -39,7 +40,8 @@ pub enum PricedAs {
     BySession,
 }
 
-/// Meters one link. Dropped with a record in hand that nobody has taken, it leaves that in the log.
+/// Meters one link. Dropped before its link has ended, it records that as well; what finds no room in the ledger is left
+/// to whoever ends the process.
 #[derive(Debug)]
 pub struct Meter {
     info: Rc<LinkInfo>,
@@ -47,6 +49,8 @@ pub struct Meter {
     recorder: Recorder,
     pricing: Pricing,
     awaits: Awaits,
+    /// The link's own row is on its way.
+    ended: bool,
 }
 
 /// What has to come before the next record.
@@ -57,22 +61,25 @@ enum Awaits {
     Room(Box<Record>),
     /// This one's commit.
     Commit(Ticket),
+    /// What will not come: the process is about to end with a record in hand, and nobody may have what that records.
+    Nobody,
 }
 
 impl Meter {
     /// The meter of a link that begins.
     pub fn new(info: Rc<LinkInfo>, metering: Rc<Metering>, pricing: Pricing) -> Self {
         let recorder = metering.recorder.clone();
-        Self { info, metering, recorder, pricing, awaits: Awaits::Nothing }
+        Self { info, metering, recorder, pricing, awaits: Awaits::Nothing, ended: false }
     }
 
     /// Records how the link went, behind all that it used. Waits for room, not for the commit.
     ///
-    /// Not cancel safe: dropped, it leaves what is in hand in the log.
+    /// Cancel safe: dropped, it leaves what is in hand to whoever ends the process.
     pub async fn end(mut self, report: &LinkReport) {
         poll_fn(|cx| self.poll_room(cx)).await;
-        let row = link_row(&self.info, report);
-        self.take(row);
+        let LinkReport { ending, unsettled, client_close, upstream_close } = report;
+        self.take(link_row(&self.info, ending.name(), *unsettled, (*client_close, *upstream_close)));
+        self.ended = true;
         poll_fn(|cx| self.poll_room(cx)).await;
     }
 
@@ -96,6 +103,13 @@ impl Meter {
         Poll::Ready(())
     }
 
+    /// Gives a record to whoever ends the process, where the ledger has no room.
+    fn leave(&mut self, record: impl Into<Box<Record>>) {
+        if let Err(Full(record)) = self.recorder.try_record(record) {
+            self.metering.leave(*record);
+        }
+    }
+
     fn response(&self, done: ResponseDone) -> UsageRow {
         let name = self.pricing.responses.name(|| self.info.session_model());
         let prices = name.as_deref().and_then(|name| self.metering.prices.of_model(name));
@@ -112,12 +126,13 @@ impl Meter {
     fn transcription(&self, done: Transcription) -> UsageRow {
         let name = self.pricing.transcription.name(|| self.info.transcription_model());
         let prices = name.as_deref().and_then(|name| self.metering.prices.of_transcription(name));
-        let cost = prices.and_then(|prices| cost_of(prices, &done));
+        let known = done.status != UNREADABLE;
+        let cost = prices.filter(|_| known).and_then(|prices| cost_of(prices, &done));
         let model = name.unwrap_or_else(|| self.info.model_sent.clone());
-        if cost.is_none() {
+        if cost.is_none() && known {
             self.metering.note_unpriced(&model);
         }
-        self.row(UsageKind::Transcription, model, done.id, "completed".to_owned(), cost, done.usage, done.seconds)
+        self.row(UsageKind::Transcription, model, done.id, done.status.to_owned(), cost, done.usage, done.seconds)
     }
 
     #[allow(clippy::too_many_arguments)] // a row has many columns
@@ -176,20 +191,23 @@ impl Observe for Meter {
     fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_room(cx));
         if let Awaits::Commit(ticket) = &mut self.awaits {
-            if ready!(Pin::new(ticket).poll(cx)) == Stored::Unwritten {
-                // The process is about to end with it in hand: nobody may have what it records.
-                return Poll::Pending;
-            }
-            self.awaits = Awaits::Nothing;
+            let stored = ready!(Pin::new(ticket).poll(cx));
+            self.awaits = if stored == Stored::Unwritten { Awaits::Nobody } else { Awaits::Nothing };
         }
-        Poll::Ready(())
+        // Where nobody comes, the link's write timeout does.
+        if matches!(self.awaits, Awaits::Nobody) { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        if let Awaits::Room(record) = &self.awaits {
-            tracing::error!(record = %record.to_json(), "not in the ledger");
+        // The task was dropped before its time: the process ends, but the ledger is still written.
+        if !self.ended {
+            let row = link_row(&self.info, Decision::RelayRestarting.code(), true, (None, None));
+            self.leave(row);
+        }
+        if let Awaits::Room(record) = std::mem::replace(&mut self.awaits, Awaits::Nothing) {
+            self.leave(record);
         }
     }
 }
@@ -201,7 +219,8 @@ fn cost_of(prices: &TranscriptionPrices, done: &Transcription) -> Option<NanoUsd
     }
 }
 
-fn link_row(info: &LinkInfo, report: &LinkReport) -> LinkRow {
+fn link_row(info: &LinkInfo, ending: &str, unsettled: bool, closes: (Option<u16>, Option<u16>)) -> LinkRow {
+    let (client_close, upstream_close) = closes;
     LinkRow {
         link_id: info.id,
         request_id: info.request_id.clone(),
@@ -210,10 +229,10 @@ fn link_row(info: &LinkInfo, report: &LinkReport) -> LinkRow {
         model: info.model_sent.clone(),
         opened_ms: unix_ms(info.opened_at),
         ended_ms: unix_ms(SystemTime::now()),
-        ending: report.ending.name().into(),
-        unsettled: report.unsettled,
-        client_close: report.client_close,
-        upstream_close: report.upstream_close,
+        ending: ending.into(),
+        unsettled,
+        client_close,
+        upstream_close,
         frames_up: info.traffic.up.frames.get(),
         frames_down: info.traffic.down.frames.get(),
         bytes_up: info.traffic.up.bytes.get(),

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::config::{self, Allowance, Durability, OnFailure, Period};
-use super::ledger::{Health, Ledger, LedgerError, NewUsage, Opened, Recorder, Settings};
+use super::ledger::{Health, Ledger, LedgerError, NewUsage, Opened, Record, Recorder, Settings};
 use super::prices::{NanoUsd, Prices};
 use super::quota::{Crossed, QuotaUsedUp, Quotas, Standing};
 
@@ -26,6 +26,8 @@ pub struct Metering {
     pub transcription: bool,
     quotas: Arc<Quotas>,
     on_failure: OnFailure,
+    /// What links had in hand that were dropped, and found no room in the ledger.
+    left: Arc<Mutex<Vec<Record>>>,
     /// Models that were used without a price, of which the log has told.
     unpriced: Arc<Mutex<HashSet<Box<str>>>>,
 }
@@ -56,6 +58,7 @@ impl Metering {
             transcription: config.metering.transcription,
             quotas,
             on_failure: config.metering.on_failure,
+            left: Arc::default(),
             unpriced: Arc::default(),
         };
         Ok((metering, ledger))
@@ -76,6 +79,16 @@ impl Metering {
     pub fn unavailable(&self) -> Option<&'static str> {
         let fails = self.on_failure == OnFailure::Stall && *self.recorder.health() != Health::Ok;
         fails.then_some("ledger_unavailable: the ledger takes no records")
+    }
+
+    /// A record that nobody takes any more, for [`take_left`](Self::take_left).
+    pub fn leave(&self, record: Record) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+    }
+
+    /// The records that were left. Whoever ends the process prints them.
+    pub fn take_left(&self) -> Vec<Record> {
+        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A model was used that has no price. It is said once.

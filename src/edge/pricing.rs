@@ -31,9 +31,9 @@ pub(super) fn pricing(route: &Route, upstream: &config::Upstream) -> Pricing {
 pub(super) fn is_priced(edge: &Edge, route: &Route, upstream: &config::Upstream) -> bool {
     let prices = &edge.metering.prices;
     let is_named = |priced: &PricedAs, has: &dyn Fn(&str) -> bool| match priced {
-        PricedAs::Nothing => false,
         PricedAs::Named(name) => has(name),
-        PricedAs::BySession => true,
+        // It has one or not; nobody knows before the session says which model it is.
+        PricedAs::Nothing | PricedAs::BySession => false,
     };
     let Pricing { responses, transcription } = pricing(route, upstream);
     match route {

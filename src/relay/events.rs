@@ -10,7 +10,7 @@ mod usage;
 pub use session::SessionSettings;
 pub use usage::{Tokens, Usage};
 
-use self::usage::RawUsage;
+use self::usage::{Count, RawUsage};
 
 /// The `type`s of interest, and which event each is. Every other event is never looked at again.
 pub type Names = &'static [(&'static str, Name)];
@@ -80,6 +80,8 @@ pub const UNREADABLE: &str = "unreadable";
 pub struct Transcription {
     /// The item's id and the index of its content: identifies the record together with the link.
     pub id: Option<String>,
+    /// `completed`, or [`UNREADABLE`].
+    pub status: &'static str,
     /// In tokens, where that is what is billed; else zero.
     pub usage: Usage,
     /// In seconds of audio, where that is what is billed.
@@ -90,6 +92,13 @@ impl ResponseDone {
     /// The record of a `response.done` that could not be read.
     pub fn unreadable() -> Self {
         Self { id: None, status: UNREADABLE.to_owned(), usage: Usage::default() }
+    }
+}
+
+impl Transcription {
+    /// The record of a transcription that could not be read.
+    pub fn unreadable() -> Self {
+        Self { id: None, status: UNREADABLE, usage: Usage::default(), seconds: None }
     }
 }
 
@@ -120,8 +129,8 @@ pub fn read(name: Name, text: &[u8]) -> Option<Event> {
         }
         Name::Session => session::read(text).map(Event::Session),
         Name::Transcription => {
-            let event: TranscriptionEvent = serde_json::from_slice(text).ok()?;
-            Some(Event::Transcription(transcription(event)))
+            let done = serde_json::from_slice(text).map_or_else(|_| Transcription::unreadable(), transcription);
+            Some(Event::Transcription(done))
         }
     }
 }
@@ -151,7 +160,7 @@ fn response_done(event: ResponseEvent) -> ResponseDone {
 struct TranscriptionEvent {
     item_id: Option<String>,
     #[serde(default)]
-    content_index: u64,
+    content_index: Count,
     usage: Option<TranscriptionUsage>,
 }
 
@@ -168,5 +177,10 @@ fn transcription(event: TranscriptionEvent) -> Transcription {
         Some(TranscriptionUsage::Duration { seconds }) => (Usage::default(), Some(seconds)),
         Some(TranscriptionUsage::Tokens(usage)) => (usage.read(), None),
     };
-    Transcription { id: event.item_id.map(|item| format!("{item}:{}", event.content_index)), usage, seconds }
+    Transcription {
+        status: "completed",
+        id: event.item_id.map(|item| format!("{item}:{}", event.content_index.0)),
+        usage,
+        seconds,
+    }
 }

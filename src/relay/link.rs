@@ -141,7 +141,8 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
 
     /// The close codes that the peers sent; `None` after a panic.
     async fn part(&mut self, ending: &Ending, orders: &Orders, request_id: &str) -> Option<CloseCodes> {
-        let mut parting = Parting::begin(self, ending, request_id);
+        let begun = poll_fn(|_| contain(|| Poll::Ready(Parting::begin(self, ending, request_id)))).await;
+        let mut parting = begun?;
         let parted = poll_fn(|cx| contain(|| parting.poll(cx, self, orders))).await;
         parted.map(|()| parting.close_codes())
     }
@@ -168,11 +169,17 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
     }
 
     fn poll_pumps(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if let Poll::Ready(stop) = self.up.poll_pass(cx, &mut self.client, &mut self.upstream, &mut NoTap) {
-            return Poll::Ready(ending(Peer::Client, stop));
+        let up = self.up.poll_pass(cx, &mut self.client, &mut self.upstream, &mut NoTap);
+        let lost = match up {
+            Poll::Ready(stop @ Stop::SinkLost(_)) => Poll::Ready(ending(Peer::Client, stop)),
+            Poll::Ready(stop) => return Poll::Ready(ending(Peer::Client, stop)),
+            Poll::Pending => Poll::Pending,
+        };
+        // An upstream that takes nothing more may have said why: a close frame, or the usage of its last response.
+        match self.down.poll_pass(cx, &mut self.upstream, &mut self.client, &mut self.tap) {
+            Poll::Ready(stop) => Poll::Ready(ending(Peer::Upstream, stop)),
+            Poll::Pending => lost,
         }
-        let down = self.down.poll_pass(cx, &mut self.upstream, &mut self.client, &mut self.tap);
-        down.map(|stop| ending(Peer::Upstream, stop))
     }
 
     #[inline]

@@ -47,9 +47,9 @@ impl Parting {
             // Nobody has recorded it, so nobody shall have it; in its place stands why.
             link.down.drop_held();
         }
-        let settle =
-            ending.settles().then(|| Settle::begin(link.tap.under_way(), link.client_spoke(), limits.settle_timeout));
-        let settle = settle.flatten();
+        let speaks = hearing(ending, Peer::Client) == Hearing::Open && link.up.boundary() != Boundary::Message;
+        let begin = || Settle::begin(link.tap.under_way(), link.client_spoke(), speaks, limits.settle_timeout);
+        let settle = ending.settles().then(begin).flatten();
         let now = Instant::now();
         let deadline = now + limits.close_timeout;
         let side = |peer| Side::new(peer, hearing(ending, peer), close_code(ending, peer), deadline);
@@ -108,22 +108,30 @@ impl Parting {
 
     fn step<C: Stream, U: Stream, T: Tap>(&mut self, cx: &mut Context<'_>, link: &mut Link<C, U, T>) {
         let Link { client, upstream, up, down, tap, .. } = link;
+        let client_may_speak = up.is_passing();
         // What is held may go on as soon as the tap is ready, also when nothing more is read.
         let _ = down.poll_tap(cx, tap);
         pass(cx, up, (client, &mut self.client), (upstream, &mut self.upstream), &mut NoTap);
         pass(cx, down, (upstream, &mut self.upstream), (client, &mut self.client), tap);
         self.client.hear(cx, client, up, &mut NoTap);
         self.upstream.hear(cx, upstream, down, tap);
-        if let Some(settle) = &mut self.settle
-            && !up.is_passing()
-        {
-            up.inject(&settle.cancel(tap.under_way(), up.boundary()));
+        if let Some(settle) = &mut self.settle {
+            if client_may_speak && up.take_signs().data {
+                settle.client_speaks();
+            }
+            if !up.is_passing() {
+                up.inject(&settle.cancel(tap.under_way(), up.boundary()));
+            }
         }
         self.client.speak(cx, client, down);
         self.upstream.speak(cx, upstream, up);
     }
 
     fn is_settled<C, U, T: Tap>(&self, link: &Link<C, U, T>, now: Instant) -> bool {
+        if link.up.is_passing() && now < self.client.deadline {
+            // The client may finish its message.
+            return self.upstream.hearing != Hearing::Open;
+        }
         let settled = |settle: &Settle| settle.is_over(link.tap.under_way(), now);
         self.settle.as_ref().is_some_and(|settle| settled(settle) || self.upstream.hearing != Hearing::Open)
     }
@@ -140,7 +148,8 @@ impl Parting {
 
     fn next_look(&self, now: Instant) -> Instant {
         let sides = [&self.client, &self.upstream].into_iter().filter(|side| !side.is_over());
-        let settle = self.settle.as_ref().map(|settle| settle.next_look(now));
+        // It may be past while the client finishes its message; then that is waited for.
+        let settle = self.settle.as_ref().map(|settle| settle.next_look(now)).filter(|look| *look > now);
         sides.map(|side| side.deadline).chain(settle).min().unwrap_or(now)
     }
 }

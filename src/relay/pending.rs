@@ -75,6 +75,11 @@ impl Pending {
         self.held += bytes.len();
     }
 
+    /// How many bytes are held.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     /// What is held may go on.
     pub(super) fn release(&mut self) {
         if std::mem::take(&mut self.held) > 0 {

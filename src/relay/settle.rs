@@ -30,12 +30,22 @@ pub(super) struct Settle {
 
 impl Settle {
     /// `None`: nothing is under way, and nothing can be. `client_spoke` is when the client last sent some of a data
-    /// frame.
-    pub(super) fn begin(under_way: &[Box<str>], client_spoke: Option<Instant>, limit: Duration) -> Option<Self> {
+    /// frame; `speaks`: it may still finish a message.
+    pub(super) fn begin(
+        under_way: &[Box<str>],
+        client_spoke: Option<Instant>,
+        speaks: bool,
+        limit: Duration,
+    ) -> Option<Self> {
         let now = Instant::now();
         let grace = client_spoke.map_or(now, |spoke| spoke + GRACE);
-        let wanted = !under_way.is_empty() || grace > now;
+        let wanted = !under_way.is_empty() || grace > now || speaks;
         wanted.then(|| Self { grace, deadline: now + limit, cancelled: Vec::new(), met_any: !under_way.is_empty() })
+    }
+
+    /// The client has sent some of a data frame just now.
+    pub(super) fn client_speaks(&mut self) {
+        self.grace = Instant::now() + GRACE;
     }
 
     /// When there is something to look at again, should nothing happen before.

@@ -95,7 +95,10 @@ impl Side {
             Told::Words(words) => Speech::Waiting(words),
             Told::AfterSettling(words) => Speech::Settling(words),
             Told::Nothing => Speech::Over,
-            Told::Abort => return self.abort(stream),
+            Told::Abort => {
+                pump.cut();
+                return self.abort(stream);
+            }
         };
         match (&self.speech, source) {
             (Speech::Theirs, _) => {}

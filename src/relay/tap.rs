@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use memchr::memmem;
 
-use super::events::{self, Event, Name, Names, ResponseDone};
+use super::events::{self, Event, Name, Names, ResponseDone, Transcription};
 use super::front::decide;
 use super::scan::{Kind, Piece};
 
@@ -80,6 +80,8 @@ pub const MAX_KEPT: usize = 4 << 20;
 
 /// More responses are not under way at once in any session; an upstream that begins more is not kept account of.
 const MAX_UNDER_WAY: usize = 256;
+/// Nor is an id any longer, in bytes.
+const MAX_ID: usize = 256;
 
 /// Has each event of interest observed, in order, when its message ends.
 #[derive(Debug)]
@@ -146,6 +148,7 @@ impl<O: Observe> EventTap<O> {
                 .and_then(|event_type| events::name_of(self.names, &event_type))
                 .and_then(|name| events::read(name, text)),
             Watch::TooLong(Some(Name::ResponseDone)) => Some(Event::ResponseDone(ResponseDone::unreadable())),
+            Watch::TooLong(Some(Name::Transcription)) => Some(Event::Transcription(Transcription::unreadable())),
             Watch::Skip | Watch::TooLong(_) => None,
         };
         let Some(event) = event else { return true };
@@ -155,7 +158,7 @@ impl<O: Observe> EventTap<O> {
 
     fn account(&mut self, event: &Event) {
         match event {
-            Event::ResponseCreated { id: Some(id) } if self.under_way.len() < MAX_UNDER_WAY => {
+            Event::ResponseCreated { id: Some(id) } if self.under_way.len() < MAX_UNDER_WAY && id.len() <= MAX_ID => {
                 self.under_way.push(id.as_str().into());
             }
             Event::ResponseDone(ResponseDone { id: Some(id), .. }) => self.under_way.retain(|open| **open != **id),

@@ -27,6 +27,10 @@ const SCRATCH: usize = 64 << 10;
 /// Reads in one poll, after which a busy link lets the others of its worker go on: 512 KiB, some 150 µs of work.
 const READS_PER_POLL: usize = 8;
 
+/// The tap holds no more of a message than this, and of what stands between its frames. More is held of no honest peer, and
+/// goes on.
+const MAX_HELD: usize = 8 << 20;
+
 thread_local! {
     /// Borrowed only inside a poll, so that all links of a worker can use the same one.
     static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -264,10 +268,16 @@ impl Pump {
             let Walked { passed, free, done, stop, .. } = self.walk(bytes, tap);
             self.flow.bytes.set(self.flow.bytes.get() + passed as u64);
             if let Err(error) = self.pending.write(cx, &bytes[..free], to) {
+                // It is read on without a sink, from where it was judged.
+                self.keep(&bytes[done..]);
                 return stop.or(Some(Stop::SinkLost(error)));
             }
             if self.judge.holds() {
                 self.pending.put_held(&bytes[free..passed]);
+                if self.pending.held() > MAX_HELD && self.judge.waits_since().is_none() {
+                    self.judge.abandon();
+                    self.pending.release();
+                }
             }
             bytes = &bytes[done..];
             if stop.is_some() || bytes.is_empty() {

@@ -23,6 +23,8 @@ const SILENT_INTERVALS: u32 = 3;
 const PINGED_INTERVALS: u32 = 2;
 /// Inside a frame there is no place for a ping; it is tried again after this part of the ping interval.
 const RETRY: u32 = 8;
+/// Timers are no more exact than this.
+const SHORTEST_RETRY: Duration = Duration::from_millis(1);
 
 /// The deadlines of a link that runs.
 #[derive(Debug)]
@@ -99,7 +101,7 @@ impl Watch {
 
     /// The peer could not be pinged now.
     pub(super) fn retry_ping(&mut self, peer: Peer) {
-        let at = Instant::now() + self.limits.ping_interval / RETRY;
+        let at = Instant::now() + (self.limits.ping_interval / RETRY).max(SHORTEST_RETRY);
         match peer {
             Peer::Client => self.client.no_ping_before = at,
             Peer::Upstream => self.upstream.no_ping_before = at,
@@ -158,8 +160,8 @@ impl Watch {
             stalled(up, Peer::Upstream),
             stalled(down, Peer::Client),
             down.waits_since().map(|since| (since + write_timeout, decided(Decision::LedgerUnavailable))),
-            Some(self.client.next(Peer::Client, down, ping_interval)),
-            Some(self.upstream.next(Peer::Upstream, up, ping_interval)),
+            Some(self.client.next(Peer::Client, down, up, ping_interval)),
+            Some(self.upstream.next(Peer::Upstream, up, down, ping_interval)),
         ];
         let first = deadlines.into_iter().flatten().min_by_key(|(at, _)| *at);
         first.expect("a link has an age that it may reach")
@@ -176,8 +178,12 @@ impl Heard {
         }
     }
 
-    /// What comes of this peer's silence; `to_it` is the pump that feeds it.
-    fn next(&mut self, peer: Peer, to_it: &Pump, ping_interval: Duration) -> (Instant, Due) {
+    /// What comes of this peer's silence; `to_it` is the pump that feeds it, `of_it` carries what it sends.
+    fn next(&mut self, peer: Peer, to_it: &Pump, of_it: &Pump, ping_interval: Duration) -> (Instant, Due) {
+        if of_it.stalled_since().or(of_it.waits_since()).is_some() {
+            // It is not listened to at the moment: its silence is ours.
+            self.life = Instant::now();
+        }
         if !to_it.awaits_pong() {
             self.pinged = None;
             return ((self.life + ping_interval).max(self.no_ping_before), Due::Ping(peer));

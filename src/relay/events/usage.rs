@@ -97,7 +97,7 @@ impl Tokens {
 
 /// A count that may be missing, null, or (some upstreams) written as a float. Below zero is zero.
 #[derive(Default, Clone, Copy)]
-struct Count(u64);
+pub(super) struct Count(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -189,6 +189,45 @@ async fn the_clients_message_may_finish_before_a_response_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_the_client_finishes_late_may_still_begin_a_response() {
+    let report = link(LIMITS, async |mut client, mut upstream, orders| {
+        let message = Frame::text("in two parts").masked().bytes();
+        client.raw(&message[..9]).await;
+        upstream.read().await;
+        // Long enough for the first part to be forgotten.
+        tokio::time::sleep(GRACE * 2).await;
+        orders.end(Decision::SessionExpired);
+        client.expect_event("session_expired", "invalid_request_error").await;
+        client.expect_close(1001).await;
+        tokio::time::sleep(GRACE * 3).await;
+        client.raw(&message[9..]).await;
+        upstream.expect(Frame::text("in two parts")).await;
+        upstream.create("resp_1").await;
+        upstream.expect(cancel("resp_1")).await;
+        upstream.finish("resp_1").await;
+        upstream.expect_close(1001).await;
+    })
+    .await;
+    assert!(!report.unsettled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_takes_nothing_more_is_still_heard() {
+    let report = link(LIMITS, async |mut client, mut upstream, _| {
+        begin(&mut client, &mut upstream, "resp_1").await;
+        // All at once: the relay learns of the end when it writes, and has not read yet.
+        upstream.finish("resp_1").await;
+        upstream.send(Frame::close(4000, "over")).await;
+        client.send(Frame::text("into the void")).await;
+        drop(upstream);
+        client.expect(done("resp_1")).await;
+        client.expect_close(4000).await;
+    })
+    .await;
+    assert_eq!((report.ending.name(), report.unsettled), ("upstream_close", false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_the_client_was_cut_inside_a_message_nothing_is_injected_but_all_is_read() {
     let parts = [Frame::text("half a fra").masked().bytes()[..10].to_vec(), {
         let fragment = Frame { fin: false, ..Frame::new(TEXT, "a fragment") };

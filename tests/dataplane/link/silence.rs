@@ -102,6 +102,26 @@ async fn an_upstream_that_answers_no_ping_is_lost_after_three_intervals() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_not_listened_to_is_not_silent() {
+    let limits = Limits { ping_interval: Duration::from_secs(5), ..LIMITS };
+    let report = link(limits, async |mut client, mut upstream, _| {
+        // More than fits anywhere, to a client that takes nothing.
+        let flood = Frame::text("x".repeat(4 << 20)).bytes();
+        let _ = tokio::time::timeout(Duration::from_secs(1), upstream.raw(&flood)).await;
+        let mut next = upstream.next().await;
+        while next.opcode == PING {
+            next = upstream.next().await;
+        }
+        assert_eq!(next.closing().map(|(code, _)| code), Some(1001), "{next}");
+        upstream.expect_age(limits.write_timeout);
+        drop(upstream);
+        while client.read().await > 0 {}
+    })
+    .await;
+    assert!(matches!(report.ending, Ending::Stalled(Peer::Client)), "{:?}", report.ending);
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_byte_is_a_sign_of_life() {
     link(LIMITS, async |client, mut upstream, _| {
         let (mut client, frame) = (client.without_pongs(), Frame::text("slowly").masked().bytes());
