@@ -2,6 +2,7 @@
 //! by another under load, or finds the disk full.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -127,9 +128,9 @@ impl Drop for Lateness {
     }
 }
 
-/// Kills a relay under load, over and over. For each round: what clients had and the ledger has not, with its age at the
+/// Kills a relay under load, over and over, each time after so many responses. For each round: what clients had and the ledger has not, with its age at the
 /// kill, and how late the machine was. The ledger opens as if nothing had been each time.
-async fn kill_over_and_over(metering: &str) -> Vec<(Vec<Duration>, Duration)> {
+async fn kill_over_and_over(metering: &str, after: Range<u64>) -> Vec<(Vec<Duration>, Duration)> {
     let (upstream, account, kept) = (Upstream::start().await, Account::default(), Kept::new());
     let _serving = account.serve(&upstream);
     let (mut lots, lateness) = (Lots(u64::from(std::process::id())), Lateness::measure());
@@ -141,7 +142,7 @@ async fn kill_over_and_over(metering: &str) -> Vec<(Vec<Duration>, Duration)> {
             clients.spawn(have_all_you_can(place));
         }
         lateness.worst();
-        until_said(&account, 50 + lots.draw(400)).await;
+        until_said(&account, after.start + lots.draw(after.end - after.start)).await;
         let killed = Instant::now();
         relay.process.signal(Signal::KILL);
         assert_eq!(relay.process.exit_code().await, None);
@@ -169,7 +170,7 @@ fn missing(kept: &Kept, had: Had, killed: Instant) -> Vec<Duration> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_that_was_held_until_it_was_recorded_survives_every_kill() {
-    for (missing, _) in kill_over_and_over("durability = \"before_delivery\"").await {
+    for (missing, _) in kill_over_and_over("durability = \"before_delivery\"", 50..450).await {
         assert_eq!(missing, [] as [Duration; 0], "had by a client, and not in the ledger");
     }
 }
@@ -177,7 +178,8 @@ async fn a_response_that_was_held_until_it_was_recorded_survives_every_kill() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_costs_no_response_that_is_older_than_moments() {
     let mut oldest = Duration::ZERO;
-    for (missing, late) in kill_over_and_over("").await {
+    // Enough for most of them to be older than that, at several thousand in a second.
+    for (missing, late) in kill_over_and_over("", 2000..4000).await {
         let longest = missing.into_iter().max().unwrap_or_default();
         assert!(longest < SOON + 3 * late, "{longest:?} old, and lost; this machine was {late:?} late");
         oldest = oldest.max(longest);
