@@ -202,7 +202,8 @@ mod tests {
         }
         let is_blocked = |client: &IpAddr| failures.wait_at(1_000, *client, pace).is_some();
         let blocked = guessing.filter(is_blocked).count();
-        assert!((SETS * WAYS - 500..=SETS * WAYS).contains(&blocked), "{blocked}");
+        // One run in seven has two of them share an entry, so that both are blocked by it.
+        assert!((SETS * WAYS - 500..=SETS * WAYS + 5).contains(&blocked), "{blocked}");
         let quiet = (0..100_000).map(|bits| IpAddr::from(std::net::Ipv4Addr::from_bits(1 << 31 | bits)));
         let unlucky = quiet.filter(is_blocked).count();
         // 8,192 tags of 24 bits: one in two million of those who come shares one.
