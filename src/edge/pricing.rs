@@ -27,13 +27,14 @@ pub(super) fn pricing(route: &Route, upstream: &config::Upstream) -> Pricing {
     }
 }
 
-/// Whether it is known beforehand that the usage has a price.
+/// Whether the usage has a price, as far as it is known beforehand.
 pub(super) fn is_priced(edge: &Edge, route: &Route, upstream: &config::Upstream) -> bool {
     let prices = &edge.metering.prices;
     let is_named = |priced: &PricedAs, has: &dyn Fn(&str) -> bool| match priced {
+        PricedAs::Nothing => false,
         PricedAs::Named(name) => has(name),
-        // It has one or not; nobody knows before the session says which model it is.
-        PricedAs::Nothing | PricedAs::BySession => false,
+        // Which model it is, only the session says; who bills calls has seen to its price.
+        PricedAs::BySession => true,
     };
     let Pricing { responses, transcription } = pricing(route, upstream);
     match route {

@@ -88,7 +88,7 @@ async fn until_said(account: &Account, more: u64) {
     let said = account.total().responses;
     let waiting = async {
         while account.total().responses < said + more {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     };
     within("responses", waiting).await;
