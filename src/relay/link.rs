@@ -35,7 +35,7 @@ pub struct Link<C, U, T> {
     pub(super) down: Pump,
     /// Watches `down`.
     pub(super) tap: T,
-    watch: Watch,
+    pub(super) watch: Watch,
     pub(super) limits: Rc<Limits>,
 }
 
@@ -145,10 +145,6 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
         let mut parting = begun?;
         let parted = poll_fn(|cx| contain(|| parting.poll(cx, self, orders))).await;
         parted.map(|()| parting.close_codes())
-    }
-
-    pub(super) fn client_spoke(&self) -> Option<Instant> {
-        self.watch.client_spoke()
     }
 
     fn poll_forward(&mut self, cx: &mut Context<'_>, orders: &Orders) -> Poll<Ending> {

@@ -3,10 +3,9 @@
 //!
 //! It refuses to know what the link was for; what to tell is decided by the table in [`ending`](super::ending).
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::Peer;
 use super::ending::{Decision, Ending, Farewell};
@@ -31,11 +30,10 @@ pub(super) struct Parting {
     settle: Option<Settle>,
     /// The client's own close frame goes on to the upstream, wherever it stands.
     their_close: bool,
-    timer: Pin<Box<Sleep>>,
 }
 
 impl Parting {
-    /// Begins to part the legs of a link that has ended. Needs a runtime with timers.
+    /// Begins to part the legs of a link that has ended.
     pub(super) fn begin<C, U, T>(link: &mut Link<C, U, T>, ending: &Ending, request_id: &str) -> Self
     where
         C: Stream,
@@ -48,7 +46,7 @@ impl Parting {
             link.down.drop_held();
         }
         let speaks = hearing(ending, Peer::Client) == Hearing::Open && link.up.boundary() != Boundary::Message;
-        let begin = || Settle::begin(link.tap.under_way(), link.client_spoke(), speaks, limits.settle_timeout);
+        let begin = || Settle::begin(link.tap.under_way(), link.watch.client_spoke(), speaks, limits.settle_timeout);
         let settle = ending.settles().then(begin).flatten();
         let now = Instant::now();
         let deadline = now + limits.close_timeout;
@@ -62,7 +60,7 @@ impl Parting {
         client.begin(to_client, upstream.hearing, &mut link.client, &mut link.down);
         upstream.begin(to_upstream, client.hearing, &mut link.upstream, &mut link.up);
         let their_close = matches!(ending, Ending::Close(Peer::Client, _));
-        Self { client, upstream, settle, their_close, timer: Box::pin(sleep_until(now)) }
+        Self { client, upstream, settle, their_close }
     }
 
     /// `Ready` when both connections are gone.
@@ -76,7 +74,7 @@ impl Parting {
             self.step(cx, link);
             let now = Instant::now();
             let hasty = orders.poll_haste(cx).is_ready();
-            if self.settle.is_some() && (hasty || self.is_settled(link, now)) {
+            if self.is_settled(link, now) || (hasty && self.settle.is_some()) {
                 self.settled(link, now);
                 continue;
             }
@@ -93,10 +91,7 @@ impl Parting {
             }
             let next = self.next_look(now);
             if next > now {
-                if self.timer.deadline() != next {
-                    self.timer.as_mut().reset(next);
-                }
-                ready!(self.timer.as_mut().poll(cx));
+                ready!(link.watch.poll_until(cx, next));
             }
         }
     }
@@ -128,12 +123,9 @@ impl Parting {
     }
 
     fn is_settled<C, U, T: Tap>(&self, link: &Link<C, U, T>, now: Instant) -> bool {
-        if link.up.is_passing() && now < self.client.deadline {
-            // The client may finish its message.
-            return self.upstream.hearing != Hearing::Open;
-        }
-        let settled = |settle: &Settle| settle.is_over(link.tap.under_way(), now);
-        self.settle.as_ref().is_some_and(|settle| settled(settle) || self.upstream.hearing != Hearing::Open)
+        let Some(settle) = &self.settle else { return false };
+        let client_may_finish = link.up.is_passing() && now < self.client.deadline;
+        self.upstream.hearing != Hearing::Open || (!client_may_finish && settle.is_over(link.tap.under_way(), now))
     }
 
     /// From now on the upstream is only told the end.

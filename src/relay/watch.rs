@@ -123,6 +123,14 @@ impl Watch {
         if is_early && !stalled { Poll::Pending } else { self.poll_timer(cx, up, down) }
     }
 
+    /// `Ready` when this moment has come. For a link that ends: its other deadlines do not matter any more.
+    pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        if self.timer.deadline() != at {
+            self.timer.as_mut().reset(at);
+        }
+        self.timer.as_mut().poll(cx)
+    }
+
     fn poll_timer(&mut self, cx: &mut Context<'_>, up: &Pump, down: &Pump) -> Poll<Due> {
         loop {
             let (at, due) = self.next(up, down);
