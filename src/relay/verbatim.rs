@@ -78,10 +78,7 @@ impl Pump {
                 return Poll::Ready(Stop::MessageEnded);
             }
             if self.poll_tap(cx, tap).is_pending() {
-                return match self.poll_flush(cx, to) {
-                    Poll::Ready(Err(error)) => Poll::Ready(self.stopped(Stop::SinkLost(error))),
-                    _ => Poll::Pending,
-                };
+                return self.poll_blocked(cx, to);
             }
             let blocked = match ready!(self.pending.poll_write_to(cx, to)) {
                 Err(error) => Poll::Ready(Some(Stop::SinkLost(error))),
@@ -90,12 +87,7 @@ impl Pump {
             match blocked {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(stop)) => return Poll::Ready(self.stopped(stop)),
-                Poll::Pending => {
-                    return match self.poll_flush(cx, to) {
-                        Poll::Ready(Err(error)) => Poll::Ready(self.stopped(Stop::SinkLost(error))),
-                        _ => Poll::Pending,
-                    };
-                }
+                Poll::Pending => return self.poll_blocked(cx, to),
             }
         }
         let_others_go_first(cx);
@@ -219,6 +211,14 @@ impl Pump {
     /// Since when the sink has taken nothing of what waits for it; `None` while nothing waits.
     pub fn stalled_since(&self) -> Option<Instant> {
         self.pending.since()
+    }
+
+    /// Nothing more can be passed now: what was is flushed.
+    fn poll_blocked<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<Stop> {
+        match self.poll_flush(cx, to) {
+            Poll::Ready(Err(error)) => Poll::Ready(self.stopped(Stop::SinkLost(error))),
+            _ => Poll::Pending,
+        }
     }
 
     fn stopped(&mut self, stop: Stop) -> Stop {
