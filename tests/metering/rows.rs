@@ -92,7 +92,7 @@ pub async fn within<T>(wait: impl Future<Output = T>) -> T {
 pub async fn eventually(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     };
     within(wait).await;
