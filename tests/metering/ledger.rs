@@ -9,10 +9,10 @@ use realtime_relay::control::config::Durability;
 use realtime_relay::control::ledger::{Health, Ledger, LedgerError, LinkRow, NewUsage, Opened, Record, Stored};
 use realtime_relay::control::ledger::{UsageKind, UsageRow, Used, unix_ms};
 use realtime_relay::control::prices::NanoUsd;
-use rusqlite::types::Value;
 use uuid::Uuid;
 
 use crate::rows::{PATIENCE, Place, eventually, link, response, settings, within};
+use crate::support;
 
 #[tokio::test]
 async fn a_row_has_what_was_recorded_in_the_columns_that_are_promised() {
@@ -298,19 +298,7 @@ fn a_damaged_ledger_is_refused_and_left_as_it_is() {
 
 /// Rows as text, a line each.
 fn table(place: &Place, columns: &str, from: &str) -> String {
-    let sql = place.sql();
-    let mut query = sql.prepare(&format!("SELECT {columns} FROM {from}")).unwrap();
-    let width = query.column_count();
-    let text = |value| match value {
-        Value::Null => String::new(),
-        Value::Integer(integer) => integer.to_string(),
-        Value::Real(real) => real.to_string(),
-        Value::Text(text) => text,
-        Value::Blob(_) => "blob".to_owned(),
-    };
-    let rows =
-        query.query_map([], |row| (0..width).map(|index| row.get(index).map(text)).collect::<Result<Vec<_>, _>>());
-    rows.unwrap().map(|row| row.unwrap().join("|")).collect::<Vec<_>>().join("\n")
+    support::ledger::Ledger::at(place.path()).ask(&format!("SELECT {columns} FROM {from}")).join("\n")
 }
 
 /// Why this file is refused. It has not changed, whatever is in it.

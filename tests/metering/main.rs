@@ -5,4 +5,6 @@ mod prices;
 mod process;
 mod quota;
 mod rows;
+#[path = "../support/mod.rs"]
+mod support;
 mod usage;
