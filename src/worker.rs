@@ -152,17 +152,18 @@ fn runtime() -> std::io::Result<LocalRuntime> {
 
 async fn work(mut inbox: mpsc::UnboundedReceiver<Mail>, edge: Rc<Edge>) {
     edge.begin();
+    let links = edge.links().clone();
     while let Some(mail) = inbox.recv().await {
         match mail {
             Mail::Serve(accepted) => serve(accepted, &edge),
             // Whoever asked may have stopped to wait.
-            Mail::Snapshot(told) => drop(told.send(edge.links())),
-            Mail::End { which, decision, ended } => drop(ended.send(edge.end(&which, decision))),
+            Mail::Snapshot(told) => drop(told.send(links.statuses())),
+            Mail::End { which, decision, ended } => drop(ended.send(links.end(&which, decision))),
             Mail::EndAll(decision, spread) => {
-                let edge = edge.clone();
-                tokio::task::spawn_local(async move { edge.end_all(decision, spread).await });
+                let links = links.clone();
+                tokio::task::spawn_local(async move { links.end_all(decision, spread).await });
             }
-            Mail::CutAll(decision) => edge.cut_all(decision),
+            Mail::CutAll(decision) => links.cut_all(decision),
         }
     }
 }

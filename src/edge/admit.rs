@@ -17,6 +17,7 @@ use super::upstream::{Candidate, Wanted};
 use super::{Client, Edge, credential, handshake, loopback, query};
 use crate::control::config::{self, Allowance, Auth, Key, Secret};
 use crate::control::drain::Phase;
+use crate::control::keys::Digest;
 use credential::Credential;
 use query::{Query, Route};
 
@@ -40,8 +41,8 @@ pub struct Upgrade {
 pub struct Admitted {
     /// The name of the client's key; `none` or `passthrough` in those modes.
     pub key_name: Rc<str>,
-    /// When that key is valid no more.
-    pub key_expires: Option<SystemTime>,
+    /// The key itself, where it is one of the configuration's.
+    pub key_digest: Option<Digest>,
     /// What it wants.
     pub wanted: Wanted,
     /// Who can give it: at least one.
@@ -82,8 +83,8 @@ pub fn admit(
     check_ledger(edge)?;
     let places = edge.gate.enter(holder.key)?;
     let wanted = Wanted { request_id: request_id.clone(), route, query: rest, passed_key: holder.passed };
-    let key_expires = holder.key.and_then(|key| key.expires);
-    Ok(Admitted { key_name: holder.name, key_expires, wanted, candidates, places })
+    let key_digest = holder.key.map(|key| key.digest);
+    Ok(Admitted { key_name: holder.name, key_digest, wanted, candidates, places })
 }
 
 fn check_origin(edge: &Edge, head: &request::Parts) -> Result<(), Refusal> {

@@ -25,7 +25,6 @@ pub mod start;
 pub mod tls;
 pub mod upstream;
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -34,15 +33,11 @@ use std::sync::Arc;
 use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
 use crate::control::drain::Drain;
 use crate::control::keys::Keys;
-use crate::control::link_info::LinkInfo;
 use crate::control::metering::Metering;
-use crate::relay::ending::Decision;
 use crate::relay::link;
-use crate::relay::table::Table;
-
-use uuid::Uuid;
 
 use gate::{Counts, Gate};
+use links::Links;
 use liveness::Liveness;
 use tls::Acceptor;
 use upstream::Upstream;
@@ -66,9 +61,7 @@ pub struct Edge {
     link_limits: Rc<link::Limits>,
     drain: Arc<Drain>,
     metering: Rc<Metering>,
-    links: Rc<Table<Uuid, LinkInfo>>,
-    /// Since this was decided, a link ends as soon as it begins.
-    over: Cell<Option<Decision>>,
+    links: Rc<Links>,
 }
 
 /// What the edges of all workers share.
@@ -107,16 +100,24 @@ impl Edge {
             drain: common.drain.clone(),
             metering: Rc::new(common.metering.clone()),
             links: Rc::default(),
-            over: Cell::new(None),
         })
     }
 
-    /// Begins what goes on without clients: legs are opened ahead. Called once, on the worker's runtime.
+    /// Begins what goes on without clients: legs are opened ahead, links are ended whose key expires. Called once, on the
+    /// worker's runtime.
     pub fn begin(&self) {
+        self.links.set_keys(self.keys.clone());
+        let links = self.links.clone();
+        tokio::task::spawn_local(async move { links.watch_expiry().await });
         let opening = Opening { deadlines: self.deadlines(), max_message_bytes: self.limits.max_message_bytes };
         for upstream in &self.upstreams {
             pool::keep_filled(upstream, opening);
         }
+    }
+
+    /// The links of its worker.
+    pub fn links(&self) -> &Rc<Links> {
+        &self.links
     }
 
     /// Why no new client should be sent here; `None`: all are welcome.

@@ -88,13 +88,8 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         tap = tap.holding();
     }
     let mut link = Link::new(client, upstream, tap, edge.link_limits.clone(), &info.traffic);
-    if let Some(expires) = admitted.key_expires {
-        // By the calendar as it stands now: a clock that is set later moves nobody's end.
-        let left = expires.duration_since(info.opened_at).unwrap_or_default();
-        link = link.until_key_expires(tokio::time::Instant::now() + left);
-    }
     record::opened(&info);
-    let registered = edge.register(&info);
+    let registered = edge.links.register(&info, admitted.key_digest.as_ref(), &edge.metering);
     tokio::task::spawn_local(async move {
         let report = link.run(&registered.orders, &info.request_id).await;
         record::ended(&info, &report);

@@ -104,13 +104,6 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
         }
     }
 
-    /// Ends at this moment: the client's key is valid no more then.
-    #[must_use]
-    pub fn until_key_expires(mut self, at: Instant) -> Self {
-        self.watch.set_key_expires(at);
-        self
-    }
-
     /// Forwards frames until something ends the link, which may be an order; settles what is under way, tells both peers,
     /// and reports. `request_id` is told to a client that is sent an `error` event. A panic on the way is an ending like
     /// any other: it is contained, and both connections are cut.

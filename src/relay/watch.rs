@@ -31,8 +31,6 @@ const SHORTEST_RETRY: Duration = Duration::from_millis(1);
 pub(super) struct Watch {
     limits: Rc<Limits>,
     opened: Instant,
-    /// When the client's key is valid no more.
-    key_expires: Option<Instant>,
     client: Heard,
     upstream: Heard,
     timer: Pin<Box<Sleep>>,
@@ -68,13 +66,7 @@ impl Watch {
         let now = Instant::now();
         let heard = || Heard { life: now, data: None, no_ping_before: now, pinged: None };
         let timer = Box::pin(sleep_until(now));
-        Self { limits, opened: now, key_expires: None, client: heard(), upstream: heard(), timer, set: None }
-    }
-
-    /// The client's key is valid until then.
-    pub(super) fn set_key_expires(&mut self, at: Instant) {
-        self.key_expires = Some(at);
-        self.set = None;
+        Self { limits, opened: now, client: heard(), upstream: heard(), timer, set: None }
     }
 
     /// Takes note of what has come from the peers. Tells the time, if anything has: so that it is asked for once.
@@ -163,7 +155,6 @@ impl Watch {
         let spoke = self.client.data.max(self.upstream.data).unwrap_or(self.opened);
         let deadlines = [
             Some((self.opened + max_link, decided(Decision::SessionExpired))),
-            self.key_expires.map(|at| (at, decided(Decision::KeyRevoked))),
             idle_timeout.map(|timeout| (spoke + timeout, decided(Decision::IdleTimeout))),
             stalled(up, Peer::Upstream),
             stalled(down, Peer::Client),
