@@ -11,6 +11,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 mod clients;
 mod document;
+mod fixed;
 mod headers;
 mod kinds;
 mod limits;
@@ -35,6 +36,7 @@ pub use load::{Sources, ledger_of, load, parse};
 pub use metering::{Durability, Metering, OnFailure};
 pub use mistake::{Mistake, Mistakes, Place, Spot};
 pub use prices::{built_in_prices, prices_of};
+pub use process::tls_identity;
 pub use proxy::Proxy;
 pub use quota::{Allowance, Period, Quota};
 pub use secret::Secret;
@@ -220,7 +222,7 @@ impl Default for Allow {
 }
 
 /// `[log]`: what is logged, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The shape of a line.
     pub format: LogFormat,

@@ -167,18 +167,24 @@ fn tls(table: &mut Table<'_>, outside: &Outside<'_>) -> Option<TlsIdentity> {
     let certificates = outside::certificates(&cert.value).map_err(|what| table.note(&cert.spot, what)).ok();
     let private = outside::private_key(&key.value).map_err(|what| table.note(&key.spot, what)).ok();
     let (certificates, private) = (certificates?, private?);
-    identity(certificates, private, &cert.value, key.value).map_err(|what| table.note(&key.spot, what)).ok()
+    identity(certificates, private, &cert.value, &key.value).map_err(|what| table.note(&key.spot, what)).ok()
+}
+
+/// Reads a certificate chain and its key again. The error says what is wrong with which file.
+pub fn tls_identity(cert_file: &Path, key_file: &Path) -> Result<TlsIdentity, String> {
+    let (certificates, key) = (outside::certificates(cert_file)?, outside::private_key(key_file)?);
+    identity(certificates, key, cert_file, key_file).map_err(|what| format!("{} {what}", key_file.display()))
 }
 
 fn identity(
     certificates: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     cert_file: &Path,
-    key_file: PathBuf,
+    key_file: &Path,
 ) -> Result<TlsIdentity, String> {
     CertifiedKey::from_der(certificates.clone(), key.clone_key(), &aws_lc_rs::default_provider())
         .map_err(|error| format!("does not open {}: {error}", cert_file.display()))?;
-    Ok(TlsIdentity { certificates, key, cert_file: cert_file.into(), key_file })
+    Ok(TlsIdentity { certificates, key, cert_file: cert_file.into(), key_file: key_file.into() })
 }
 
 fn takeover_socket(table: &mut Table<'_>, outside: &Outside<'_>) -> Option<PathBuf> {

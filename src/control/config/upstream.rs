@@ -14,7 +14,7 @@ use rustls_pki_types::CertificateDer;
 use super::{Proxy, Secret};
 
 /// `[[upstreams]]`: one provider of the Realtime API.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // each is a key of the file, and means something without the others
 pub struct Upstream {
     /// What keys, logs and records call it. Of `[A-Za-z0-9_.-]`, 1 to 64 characters.
@@ -65,7 +65,7 @@ pub struct Upstream {
 }
 
 /// What an upstream speaks: how its URL and its credential are written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The provider whose API this is: `?model=`, a bearer token.
     OpenAi {
