@@ -77,6 +77,16 @@ pub struct Opened {
     room: usize,
 }
 
+/// What is asked of the ledger's thread.
+type Question = Box<dyn FnOnce(&Accounts<'_>) + Send>;
+
+/// A way to look at the ledger from its own thread, between two commits, where nothing is half told to the observer.
+#[derive(Clone, Debug)]
+pub struct Accountant(mpsc::UnboundedSender<Question>);
+
+/// The ledger between two commits.
+pub struct Accounts<'s>(&'s Store);
+
 /// A ledger that takes records. Dropped, it takes no more, and its thread goes on for some seconds with what it has; end a
 /// process with [`Ledger::flush`].
 #[derive(Debug)]
@@ -84,6 +94,7 @@ pub struct Ledger {
     recorder: Recorder,
     stop: oneshot::Sender<tokio::time::Instant>,
     unwritten: Receiver<Vec<Record>>,
+    accountant: Accountant,
     on_failure: OnFailure,
 }
 
@@ -132,9 +143,11 @@ impl Opened {
         let (stop, stopped) = oneshot::channel();
         let (finished, unwritten) = sync_channel(1);
         let sign = Sign::default();
+        let (ask, questions) = mpsc::unbounded_channel();
         let writer = Writer {
             store,
             queue,
+            questions,
             stop: stopped,
             sign: sign.clone(),
             manner,
@@ -153,7 +166,8 @@ impl Opened {
             }
         };
         thread::Builder::new().name("ledger".to_owned()).spawn(written).map_err(LedgerError::Thread)?;
-        Ok(Ledger { recorder: Recorder::new(sender, sign), stop, unwritten, on_failure: manner.on_failure })
+        let (recorder, accountant) = (Recorder::new(sender, sign), Accountant(ask));
+        Ok(Ledger { recorder, stop, unwritten, accountant, on_failure: manner.on_failure })
     }
 }
 
@@ -166,6 +180,11 @@ impl Ledger {
     /// A way to the writer, for one link.
     pub fn recorder(&self) -> Recorder {
         self.recorder.clone()
+    }
+
+    /// A way to look at it.
+    pub fn accountant(&self) -> Accountant {
+        self.accountant.clone()
     }
 
     /// Whether it takes records.
@@ -200,6 +219,26 @@ impl Ledger {
             Err(RecvTimeoutError::Timeout) => Err(FlushError::Stuck),
             Err(RecvTimeoutError::Disconnected) => Err(FlushError::Panicked),
         }
+    }
+}
+
+impl Accountant {
+    /// Looks at the ledger, on its thread, which may take as long as a commit does. `None`: the ledger has ended.
+    ///
+    /// Cancel safe: whoever stops waiting is answered for nothing, but `look` may still run.
+    pub async fn ask<T: Send + 'static>(&self, look: impl FnOnce(&Accounts<'_>) -> T + Send + 'static) -> Option<T> {
+        let (tell, told) = oneshot::channel();
+        let question: Question = Box::new(move |accounts| drop(tell.send(look(accounts))));
+        self.0.send(question).ok()?;
+        told.await.ok()
+    }
+}
+
+impl Accounts<'_> {
+    /// What a key has used in a time, in Unix milliseconds: exactly what the observer has been told, by this process or at
+    /// its start.
+    pub fn used(&self, key: &str, time: &Range<i64>) -> Result<Used, LedgerError> {
+        self.0.used(key, time).map_err(LedgerError::of(&self.0.path))
     }
 }
 

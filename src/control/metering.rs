@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
 use super::config::{self, Allowance, Durability, OnFailure, Period};
-use super::ledger::{Health, Ledger, LedgerError, NewUsage, Opened, Record, Recorder, Settings};
+use super::ledger::{Accountant, Accounts, Health, Ledger, LedgerError, NewUsage, Opened, Record, Recorder, Settings};
 use super::prices::{NanoUsd, Prices};
 use super::quota::{Crossed, QuotaUsedUp, Quotas, Standing};
 
@@ -24,7 +25,8 @@ pub struct Metering {
     pub before_delivery: bool,
     /// Whether the transcription of what clients say is metered on every link.
     pub transcription: bool,
-    quotas: Arc<Quotas>,
+    /// Replaced where they are counted, on the ledger's thread.
+    quotas: Arc<ArcSwap<Quotas>>,
     on_failure: OnFailure,
     /// What links had in hand that were dropped, and found no room in the ledger.
     left: Arc<Mutex<Vec<Record>>>,
@@ -41,11 +43,12 @@ impl Metering {
     ) -> Result<(Self, Ledger), LedgerError> {
         let opened = Opened::new(&Settings::from(&config.metering))?;
         let quotas = Quotas::new(&config.keys, SystemTime::now(), |key, time| opened.used(key, time))?;
-        let quotas = Arc::new(quotas);
+        let quotas = Arc::new(ArcSwap::from_pointee(quotas));
         let ledger = opened.start({
             let quotas = quotas.clone();
             move |new: &NewUsage| {
-                let crossed = quotas.of(&new.key).map(|counter| counter.add(new.at_ms, new.used, SystemTime::now()));
+                let crossed =
+                    quotas.load().of(&new.key).map(|counter| counter.add(new.at_ms, new.used, SystemTime::now()));
                 if crossed == Some(Crossed::JustNow) {
                     used_up(&new.key);
                 }
@@ -64,15 +67,38 @@ impl Metering {
         Ok((metering, ledger))
     }
 
+    /// The same under another configuration, once the quotas are those of that: `accountant` asks the ledger what was used
+    /// of those that are new. Links that run are metered on as they began. Fails where the ledger does not answer, or has
+    /// ended; then nothing has changed.
+    ///
+    /// Cancel safe in that nothing breaks: whoever stops waiting does not know whether the quotas have changed.
+    pub async fn renewed(&self, config: &config::Config, accountant: &Accountant) -> Result<Self, Unaccounted> {
+        let (quotas, keys) = (self.quotas.clone(), config.keys.clone());
+        let account = move |accounts: &Accounts<'_>| {
+            let used = |key: &str, time: &_| accounts.used(key, time);
+            let renewed = quotas.load().renewed(&keys, SystemTime::now(), used)?;
+            quotas.store(Arc::new(renewed));
+            Ok::<_, LedgerError>(())
+        };
+        accountant.ask(account).await.ok_or(Unaccounted::Ended)??;
+        let (prices, transcription) = (Arc::new(config.metering.prices.clone()), config.metering.transcription);
+        Ok(Self { prices, transcription, unpriced: Arc::default(), ..self.clone() })
+    }
+
+    /// The names of the keys whose quota is used up.
+    pub fn used_up(&self) -> Vec<String> {
+        self.quotas.load().used_up(SystemTime::now())
+    }
+
     /// Whether anything is left of a key's quota; a key without one has always something left.
     pub fn check_quota(&self, key: &str) -> Result<(), QuotaUsedUp> {
-        self.quotas.of(key).map_or(Ok(()), |counter| counter.check(SystemTime::now()))
+        self.quotas.load().of(key).map_or(Ok(()), |counter| counter.check(SystemTime::now()))
     }
 
     /// How the quota of each key that has one stands, as operators are told.
     pub fn quotas(&self) -> BTreeMap<String, Value> {
         let now = SystemTime::now();
-        self.quotas.iter().map(|(key, counter)| (key.to_owned(), told(&counter.standing(now)))).collect()
+        self.quotas.load().iter().map(|(key, counter)| (key.to_owned(), told(&counter.standing(now)))).collect()
     }
 
     /// Why no link may begin: nobody would record what it uses. `None`: the ledger takes records, or the log does.
@@ -98,6 +124,17 @@ impl Metering {
             tracing::warn!(model, "used without a price: recorded without a cost; add it to metering.prices");
         }
     }
+}
+
+/// Nobody can say what was used of a quota.
+#[derive(Debug, thiserror::Error)]
+pub enum Unaccounted {
+    /// The ledger's thread is gone.
+    #[error("the ledger has ended")]
+    Ended,
+    /// It could not be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// In dollars or in tokens, as the quota is.

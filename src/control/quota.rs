@@ -5,6 +5,7 @@
 //! in the ledger: a jump forward spends nothing of the present period, and the way back finds it as it was.
 
 use std::collections::HashMap;
+use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,7 @@ use super::ledger::{Used, unix_ms};
 const KEPT_PERIODS: usize = 4;
 
 /// The quotas of all keys. Shared by all workers; nothing in it locks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Quotas(HashMap<Box<str>, Arc<Counter>>);
 
 impl Quotas {
@@ -28,11 +29,26 @@ impl Quotas {
     pub fn new<E>(
         keys: &[Key],
         now: SystemTime,
+        used: impl FnMut(&str, &Range<i64>) -> Result<Used, E>,
+    ) -> Result<Self, E> {
+        Self::default().renewed(keys, now, used)
+    }
+
+    /// The quotas of these keys, where these were before. What was counted of a key goes on to be counted; `used` is only
+    /// asked for what was not. To be called where nobody counts meanwhile.
+    pub fn renewed<E>(
+        &self,
+        keys: &[Key],
+        now: SystemTime,
         mut used: impl FnMut(&str, &Range<i64>) -> Result<Used, E>,
     ) -> Result<Self, E> {
         let mut counters = HashMap::new();
         for key in keys {
             let Some(quota) = key.quota else { continue };
+            if let Some(counter) = self.of(&key.name).and_then(|counter| counter.renewed(quota)) {
+                counters.insert(key.name.as_str().into(), counter);
+                continue;
+            }
             let counter = Counter::new(quota);
             for time in counter.periods_around(unix_ms(now)) {
                 counter.count(time.start, used(&key.name, &time)?);
@@ -45,6 +61,11 @@ impl Quotas {
     /// The counter of a key; `None`: it has no quota.
     pub fn of(&self, key: &str) -> Option<&Arc<Counter>> {
         self.0.get(key)
+    }
+
+    /// The names of keys that have nothing left.
+    pub fn used_up(&self, now: SystemTime) -> Vec<String> {
+        self.iter().filter(|(_, counter)| counter.check(now).is_err()).map(|(key, _)| key.to_owned()).collect()
     }
 
     /// The counter of each key that has a quota.
@@ -92,6 +113,17 @@ pub struct Standing {
 impl Counter {
     fn new(quota: Quota) -> Self {
         Self { quota, counts: ArcSwap::default() }
+    }
+
+    /// The counter of another quota of the same key, where what was counted still says something: in the same unit, and the
+    /// same periods.
+    fn renewed(self: &Arc<Self>, quota: Quota) -> Option<Arc<Self>> {
+        let unit = |quota: Quota| mem::discriminant(&quota.allowance);
+        if quota == self.quota {
+            return Some(self.clone());
+        }
+        let fits = quota.per == self.quota.per && unit(quota) == unit(self.quota);
+        fits.then(|| Arc::new(Self { quota, counts: ArcSwap::new(self.counts.load_full()) }))
     }
 
     /// Whether anything is left at `now`.

@@ -14,6 +14,7 @@ use super::health::Sign;
 use super::record::{NewUsage, Record, unix_ms};
 use super::recorder::{Queued, Stored};
 use super::store::Store;
+use super::{Accounts, Question};
 use crate::control::config::OnFailure;
 
 /// The most records of one transaction.
@@ -43,6 +44,8 @@ pub(super) struct Manner {
 pub(super) struct Writer<F> {
     pub(super) store: Store,
     pub(super) queue: mpsc::Receiver<Queued>,
+    /// Answered between two commits.
+    pub(super) questions: mpsc::UnboundedReceiver<Question>,
     /// Comes with the moment until which what is left may be written.
     pub(super) stop: oneshot::Receiver<Instant>,
     pub(super) sign: Sign,
@@ -105,6 +108,9 @@ impl<F: FnMut(&NewUsage)> Writer<F> {
             if self.group.is_empty() {
                 self.look_around();
             }
+            while let Ok(question) = self.questions.try_recv() {
+                question(&Accounts(&self.store));
+            }
         };
         self.finish(deadline.unwrap_or_else(|| Instant::now() + LAST_WORDS)).await;
         self.group.into_iter().map(|queued| *queued.record).collect()
@@ -120,6 +126,10 @@ impl<F: FnMut(&NewUsage)> Writer<F> {
                     if count == 0 {
                         return Woken::ToStop(None);
                     }
+                }
+                Some(question) = self.questions.recv() => {
+                    question(&Accounts(&self.store));
+                    return Woken::ToWork;
                 }
                 () = sleep_until(self.calendar.next()) => return Woken::ToWork,
             }
