@@ -1,31 +1,35 @@
 //! The only plane that knows every other: builds a relay from its configuration, binds, starts its threads, and has it
 //! drained. `sockets` are inherited or bound, `acceptor` is the thread that lets clients and operators in through its
-//! `doors`, `house` what it empties in the end, `operations` what operators have done.
+//! `doors`, `house` what it empties in the end, `operations` what operators have done, `renewal` puts another
+//! configuration in force, and `certificates` has another certificate shown.
 
 mod acceptor;
+mod certificates;
 mod doors;
 mod house;
 mod operations;
+mod renewal;
 mod sockets;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::control::config::Config;
 use crate::control::drain::{Drain, Schedule};
 use crate::control::metering::Metering;
 use crate::control::takeover::Offer;
 use crate::edge::links::Which;
-use crate::edge::upstream::shared::Shared;
+use crate::edge::tls::{self, CurrentAcceptor};
 use crate::edge::{Common, Edge};
 use crate::relay::ending::Decision;
-use crate::worker::{Mail, Mailbox, Worker};
+use crate::worker::{Mail, Mailbox, Renewal, Worker};
 use acceptor::Acceptor;
 use house::Openings;
 
+pub use renewal::Source;
 pub use sockets::Inherited;
 
 /// A relay that runs. Dropped, it stops at once: its listeners and links are closed.
@@ -39,18 +43,19 @@ pub struct Relay {
     pub drain: Arc<Drain>,
     /// How long that takes.
     pub schedule: Schedule,
+    renewals: mpsc::UnboundedSender<()>,
     acceptor: Acceptor,
 }
 
 impl Relay {
-    /// Binds and starts. When it returns, clients are served.
+    /// Binds and starts. When it returns, clients are served. Its configuration stays what it is.
     pub fn start(config: Config) -> anyhow::Result<Self> {
-        Self::start_with(config, Inherited::Nothing)
+        Self::start_with(config, Inherited::Nothing, None)
     }
 
     /// Starts with listening sockets that were there before, and binds what is missing. When it returns, clients are
-    /// served; where it fails, a predecessor is as it was.
-    pub fn start_with(config: Config, inherited: Inherited) -> anyhow::Result<Self> {
+    /// served; where it fails, a predecessor is as it was. From `source` its configuration can be read again.
+    pub fn start_with(config: Config, inherited: Inherited, source: Option<Source>) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let predecessor = inherited.predecessor();
         let sockets = sockets::listen(&config, inherited)?;
@@ -58,23 +63,29 @@ impl Relay {
         let admin_address = sockets.admin.listener.local_addr()?;
         let offer = config.server.takeover_socket.as_ref().map(|path| Offer::prepare(path, predecessor.as_deref()));
         let offer = offer.transpose()?;
-        let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
+        let tls = config.server.tls.as_ref().map(tls::Acceptor::new).transpose()?.map(Arc::new);
         let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
         let mailboxes = Arc::<OnceLock<Vec<Mailbox>>>::default();
         let (metering, ledger) = Metering::start(&config, end_links_of_key(&mailboxes))?;
         let common = Common {
             counts: Arc::default(),
-            upstreams: upstreams.clone(),
+            upstreams: renewal::upstreams(&config, &[]),
             drain: drain.clone(),
-            metering: metering.clone(),
+            tls: Arc::new(CurrentAcceptor::new(tls)),
+            metering,
         };
         let workers = workers(&config, &common)?;
         let _ = mailboxes.set(workers.iter().map(Worker::mailbox).collect());
-        let token = config.admin.token.clone();
-        let file = config.metering.ledger.clone();
-        let openings = Openings { sockets, token, offer, upstreams, workers, drain: drain.clone(), metering, file };
+        let (renewals, asked) = mpsc::unbounded_channel();
+        let openings =
+            Openings { sockets, offer, workers, in_force: Renewal { config, common }, source, renewals: asked };
         let acceptor = Acceptor::start(openings, schedule, ledger).context("cannot accept connections")?;
-        Ok(Self { addresses, admin_address, drain, schedule, acceptor })
+        Ok(Self { addresses, admin_address, drain, schedule, renewals, acceptor })
+    }
+
+    /// A way to have its configuration read again.
+    pub fn renewing(&self) -> Renewing {
+        Renewing(self.renewals.clone())
     }
 
     /// Ready when it has been drained, and nothing of it is left but this handle. Fails if it has come to grief.
@@ -82,6 +93,17 @@ impl Relay {
     /// Cancel safe.
     pub async fn finished(&mut self) -> anyhow::Result<()> {
         self.acceptor.finished().await
+    }
+}
+
+/// A way to have a relay read its configuration again.
+#[derive(Debug, Clone)]
+pub struct Renewing(mpsc::UnboundedSender<()>);
+
+impl Renewing {
+    /// Has the configuration read again, and put in force if it is right. What comes of it is said in the log.
+    pub fn renew(&self) {
+        let _ = self.0.send(()); // a relay that is about to end needs no other configuration
     }
 }
 

@@ -11,10 +11,12 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::control::config::Config;
 use crate::edge::admin::LinkStatus;
 use crate::edge::links::Which;
 use crate::edge::load::{Load, Slot};
-use crate::edge::{Client, Edge, service};
+use crate::edge::tls::TlsError;
+use crate::edge::{Client, Common, Edge, service};
 use crate::relay::ending::Decision;
 
 /// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
@@ -45,6 +47,19 @@ pub enum Mail {
     EndAll(Decision, Duration),
     /// Have all links gone at once.
     CutAll(Decision),
+    /// Serve whoever comes from now on by another configuration, and tell when that is so.
+    Renew(Renewal, oneshot::Sender<Result<(), TlsError>>),
+    /// Nobody comes any more.
+    CloseUp,
+}
+
+/// Another configuration, and what is common to all workers under it.
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    /// What is configured.
+    pub config: Arc<Config>,
+    /// What was made of it.
+    pub common: Common,
 }
 
 /// A way to a worker that does not keep it: who has this one only may find it gone.
@@ -92,7 +107,7 @@ impl Worker {
             match built {
                 Ok((runtime, edge)) => {
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(work(inbox, Rc::new(edge)));
+                    runtime.block_on(work(number, inbox, Rc::new(edge)));
                     // Whoever asks a name server that does not answer would otherwise be waited for.
                     runtime.shutdown_background();
                 }
@@ -150,7 +165,7 @@ fn runtime() -> std::io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
-async fn work(mut inbox: mpsc::UnboundedReceiver<Mail>, edge: Rc<Edge>) {
+async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge: Rc<Edge>) {
     edge.begin();
     let links = edge.links().clone();
     while let Some(mail) = inbox.recv().await {
@@ -164,6 +179,14 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Mail>, edge: Rc<Edge>) {
                 tokio::task::spawn_local(async move { links.end_all(decision, spread).await });
             }
             Mail::CutAll(decision) => links.cut_all(decision),
+            Mail::Renew(Renewal { config, common }, done) => {
+                let renewed = edge.renewed(&config, &common, number).map(|renewed| {
+                    renewed.take_over(&edge);
+                    edge = Rc::new(renewed);
+                });
+                let _ = done.send(renewed); // whoever asked may have stopped to wait
+            }
+            Mail::CloseUp => edge.close_pools(),
         }
     }
 }
@@ -186,7 +209,6 @@ mod tests {
     use super::*;
     use crate::control::config;
     use crate::control::metering::Metering;
-    use crate::edge::Common;
     use crate::edge::upstream::shared::Shared;
 
     fn worker(number: usize, folder: &Path) -> Worker {
@@ -195,9 +217,10 @@ mod tests {
             let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
             let mut config = config::parse(config).map_err(io::Error::other)?;
             config.metering.ledger = folder.join(format!("{number}.db"));
-            let upstreams = vec![Arc::new(Shared::new(&config.upstreams[0]))];
+            let upstreams = vec![Arc::new(Shared::new("u"))];
             let (metering, _) = Metering::start(&config, |_| ()).map_err(io::Error::other)?;
-            let common = Common { counts: Arc::default(), upstreams, drain: Arc::default(), metering };
+            let (counts, drain, tls) = (Arc::default(), Arc::default(), Arc::default());
+            let common = Common { counts, upstreams, drain, tls, metering };
             Edge::new(&config, &common, number).map_err(io::Error::other)
         })
         .unwrap()

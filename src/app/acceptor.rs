@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::house::{OpenHouse, Openings};
 use crate::control::drain::Schedule;
-use crate::control::ledger::{FlushError, Ledger, Record};
+use crate::control::ledger::{Accountant, FlushError, Ledger, Record};
 
 /// How long the ledger may take for the last records. A disk that has not taken them by then takes none.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,10 +32,11 @@ impl Acceptor {
         let (stop, stopped) = oneshot::channel();
         let (tell_over, over) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
-        let metering = openings.metering.clone();
+        let metering = openings.in_force.common.metering.clone();
+        let accountant = ledger.accountant();
         let thread = std::thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
             match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-                Ok(runtime) => run(runtime, openings, schedule, &ready, stopped),
+                Ok(runtime) => run(runtime, openings, accountant, schedule, &ready, stopped),
                 Err(error) => drop(ready.send(Err(error))),
             }
             // Every worker is gone, and whatever it had to record is on its way. What comes after this may find the
@@ -95,13 +96,14 @@ fn leave_on_stderr(records: &[Record]) {
 fn run(
     runtime: LocalRuntime,
     openings: Openings,
+    accountant: Accountant,
     schedule: Schedule,
     ready: &mpsc::Sender<io::Result<()>>,
     stopped: oneshot::Receiver<()>,
 ) {
     runtime.block_on(async {
-        let drain = openings.drain.clone();
-        let house = match OpenHouse::open(openings) {
+        let drain = openings.in_force.common.drain.clone();
+        let house = match OpenHouse::open(openings, accountant) {
             Ok(house) => house,
             Err(error) => return drop(ready.send(Err(error))),
         };

@@ -3,44 +3,39 @@
 //! It refuses to know when it is to be emptied.
 
 use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
+use super::certificates;
 use super::doors::{Door, Doors};
 use super::operations::Operated;
+use super::renewal::{Renewer, Source};
 use super::sockets::Sockets;
-use crate::control::config::Secret;
-use crate::control::drain::{Drain, House};
-use crate::control::metering::Metering;
+use crate::control::drain::House;
+use crate::control::ledger::Accountant;
 use crate::control::takeover::{Labelled, Offer};
-use crate::edge::upstream::shared::Shared;
 use crate::edge::{Client, admin, listener};
 use crate::relay::ending::Decision;
-use crate::worker::{Mail, Worker, hand_over};
+use crate::worker::{Mail, Renewal, Worker, hand_over};
 
 /// What a house is opened with, on the thread that is to accept.
 pub(super) struct Openings {
     /// Where clients and operators come in.
     pub(super) sockets: Sockets,
-    /// What operators must show.
-    pub(super) token: Option<Secret>,
     /// Where a successor may ask.
     pub(super) offer: Option<Offer>,
-    /// In the order of the configuration.
-    pub(super) upstreams: Vec<Arc<Shared>>,
     /// At least one.
     pub(super) workers: Vec<Worker>,
-    /// How far the process is on its way out.
-    pub(super) drain: Arc<Drain>,
-    /// What is used, and what it costs.
-    pub(super) metering: Metering,
-    /// The ledger's.
-    pub(super) file: PathBuf,
+    /// The configuration, and what was made of it.
+    pub(super) in_force: Renewal,
+    /// Where it is read again.
+    pub(super) source: Option<Source>,
+    /// Brings a word each time that is asked for.
+    pub(super) renewals: mpsc::UnboundedReceiver<()>,
 }
 
 /// A house that is open.
@@ -52,12 +47,14 @@ pub(super) struct OpenHouse {
 impl OpenHouse {
     /// Begins to accept, in tasks of this thread's runtime. What can fail for want of something in the world outside comes
     /// last, and the successors' place at the very end: from then on, the predecessor's is gone.
-    pub(super) fn open(openings: Openings) -> io::Result<Self> {
-        let Openings { sockets: Sockets { clients, admin }, token, offer, upstreams, workers, drain, metering, file } =
-            openings;
-        let workers = Rc::new(workers);
-        let operated = Operated { upstreams, workers: workers.clone(), drain: drain.clone(), metering, ledger: file };
-        let mut doors = vec![open(admin, |admin| admin::serve(admin, token, operated))?];
+    pub(super) fn open(openings: Openings, accountant: Accountant) -> io::Result<Self> {
+        let Openings { sockets: Sockets { clients, admin }, offer, workers, in_force, source, renewals } = openings;
+        let (workers, drain) = (Rc::new(workers), in_force.common.drain.clone());
+        let renewer = Rc::new(Renewer::new(source, workers.clone(), accountant, in_force));
+        spawn_local(obey(renewals, renewer.clone()));
+        spawn_local(certificates::watch(renewer.clone()));
+        let operated = Operated { workers: workers.clone(), drain: drain.clone(), renewer };
+        let mut doors = vec![open(admin, |admin| admin::serve(admin, operated))?];
         for client in clients {
             doors.push(open(client, |client| listener::accept(client, to_workers(&workers)))?);
         }
@@ -75,6 +72,14 @@ impl OpenHouse {
     }
 }
 
+/// Renews the configuration each time that is asked for.
+async fn obey(mut renewals: mpsc::UnboundedReceiver<()>, renewer: Rc<Renewer>) {
+    while renewals.recv().await.is_some() {
+        // What is wrong has been said.
+        let _ = renewer.renew().await;
+    }
+}
+
 /// Opens a door, with a task that accepts there.
 fn open<F>(Labelled { label, listener }: Labelled, accept: impl FnOnce(Rc<TcpListener>) -> F) -> io::Result<Door>
 where
@@ -87,6 +92,7 @@ where
 impl House for OpenHouse {
     async fn close(&self) {
         self.doors.close_to_clients(to_workers(&self.workers)).await;
+        self.mail(|| Mail::CloseUp);
     }
 
     fn end_all(&self, spread: Duration) {

@@ -3,7 +3,6 @@
 //! It refuses to know how an operator asks.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,35 +12,31 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::renewal::{NotRenewed, Renewer};
+use crate::control::config::Secret;
 use crate::control::drain::Drain;
 use crate::control::ledger::{By, Group, report};
-use crate::control::metering::Metering;
-use crate::edge::admin::{LinkStatus, Operations, Unanswered, UpstreamStatus};
+use crate::edge::admin::{LinkStatus, NotReloaded, Operations, Unanswered, UpstreamStatus};
 use crate::edge::links::Which;
-use crate::edge::upstream::shared::Shared;
 use crate::relay::ending::Decision;
-use crate::worker::{Mail, Worker};
+use crate::worker::{Mail, Renewal, Worker};
 
 /// A worker comes to its mail between two polls of its links, so this is a worker in trouble.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process, as its operators see it.
 pub(super) struct Operated {
-    /// In the order of the configuration.
-    pub(super) upstreams: Vec<Arc<Shared>>,
     /// All of them.
     pub(super) workers: Rc<Vec<Worker>>,
     /// What the workers know of it too.
     pub(super) drain: Arc<Drain>,
-    /// The same.
-    pub(super) metering: Metering,
-    /// The file.
-    pub(super) ledger: PathBuf,
+    /// What is in force, and can be renewed.
+    pub(super) renewer: Rc<Renewer>,
 }
 
 impl Operations for Operated {
     fn unready(&self) -> Option<&'static str> {
-        self.drain.phase().unready().or(self.metering.unavailable())
+        self.drain.phase().unready().or(self.renewer.in_force().common.metering.unavailable())
     }
 
     fn drain(&self) {
@@ -49,8 +44,22 @@ impl Operations for Operated {
         self.drain.begin();
     }
 
+    async fn reload(&self) -> Result<(), NotReloaded> {
+        tracing::info!("an operator asks for the configuration to be read again");
+        self.renewer.renew().await.map_err(|error| match error {
+            NotRenewed::Mistakes(_) | NotRenewed::Tls(_) => NotReloaded::Wrong(error.to_string()),
+            other => NotReloaded::NotNow(other.to_string()),
+        })
+    }
+
+    fn token(&self) -> Option<Secret> {
+        self.renewer.in_force().config.admin.token.clone()
+    }
+
     fn upstreams(&self) -> Vec<UpstreamStatus> {
-        self.upstreams.iter().map(|upstream| upstream.status()).collect()
+        let Renewal { config, common } = self.renewer.in_force();
+        let pairs = config.upstreams.iter().zip(&common.upstreams);
+        pairs.map(|(upstream, shared)| shared.status(upstream.kind.name())).collect()
     }
 
     async fn links(&self) -> Result<Vec<LinkStatus>, Unanswered> {
@@ -65,11 +74,12 @@ impl Operations for Operated {
     }
 
     async fn usage(&self, by: By, since: Option<SystemTime>) -> Result<Value, String> {
-        let path = self.ledger.clone();
+        let Renewal { config, common } = self.renewer.in_force();
+        let path = config.metering.ledger.clone();
         // It reads a file: not on a thread that accepts.
         let reading = tokio::task::spawn_blocking(move || report(&path, by, since));
         let groups = reading.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        let quotas = if by == By::Key { self.metering.quotas() } else { BTreeMap::new() };
+        let quotas = if by == By::Key { common.metering.quotas() } else { BTreeMap::new() };
         Ok(with_quotas(groups, quotas))
     }
 }
@@ -97,7 +107,10 @@ fn with_quota(group: &Group, quota: Option<Value>) -> Value {
 }
 
 /// What every worker answers, in time.
-async fn answers<T>(workers: &[Worker], mail: impl Fn(oneshot::Sender<T>) -> Mail) -> Result<Vec<T>, Unanswered> {
+pub(super) async fn answers<T>(
+    workers: &[Worker],
+    mail: impl Fn(oneshot::Sender<T>) -> Mail,
+) -> Result<Vec<T>, Unanswered> {
     let ask = |worker: &Worker| {
         let (tell, told) = oneshot::channel();
         worker.mail(mail(tell));

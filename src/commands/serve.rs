@@ -1,18 +1,18 @@
 //! `serve`: runs the relay until a signal, or an operator, has it drained. It refuses to know how a relay is built, and
 //! what a drain consists of.
 
+mod log;
 mod open_files;
 
 use std::convert::Infallible;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{Inherited, Relay};
-use crate::control::config::{Config, Log, LogFormat, Sources, load};
+use crate::app::{Inherited, Relay, Renewing, Source};
+use crate::control::config::{Config, Sources, load};
 use crate::control::drain::Drain;
 use crate::control::takeover::Predecessor;
 use crate::edge::tls::TlsError;
@@ -31,15 +31,16 @@ pub struct ServeArgs {
 /// Exits 0 after a drain or a second signal, 2 if the configuration is wrong, 1 if the relay cannot run or there is
 /// nothing to take over.
 pub fn run(args: ServeArgs) -> ExitCode {
-    let config = match load(&Sources::of_process(args.config)) {
+    let sources = Sources::of_process(args.config);
+    let config = match load(&sources) {
         Ok(config) => config,
         Err(mistakes) => {
             eprintln!("{mistakes}");
             return ExitCode::from(2);
         }
     };
-    log_to_stderr(&config.log);
-    match serve(config, args.takeover) {
+    let source = Source { sources, set_log: log::to_stderr(&config.log) };
+    match serve(config, args.takeover, source) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -48,14 +49,14 @@ pub fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-fn serve(config: Config, takeover: Option<PathBuf>) -> anyhow::Result<()> {
+fn serve(config: Config, takeover: Option<PathBuf>, source: Source) -> anyhow::Result<()> {
     open_files::provide(&config);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // Before the start: a signal that comes while it starts is not to kill it.
-        let signals = Signals::catch()?;
+        let (signals, hangups) = (Signals::catch()?, Hangups::catch()?);
         let secure = config.server.tls.is_some();
         let (inherited, predecessor) = inherit(takeover).await?;
-        let relay = Relay::start_with(config, inherited)?;
+        let relay = Relay::start_with(config, inherited, Some(source))?;
         for address in &relay.addresses {
             tracing::info!("clients connect to {}://{address}/v1/realtime", if secure { "wss" } else { "ws" });
         }
@@ -64,7 +65,7 @@ fn serve(config: Config, takeover: Option<PathBuf>) -> anyhow::Result<()> {
         if let Some(predecessor) = predecessor {
             relieve(predecessor).await;
         }
-        run_until_drained(relay, signals).await
+        run_until_drained(relay, signals, hangups).await
     })
 }
 
@@ -84,11 +85,31 @@ async fn relieve(predecessor: Predecessor) {
     }
 }
 
-async fn run_until_drained(mut relay: Relay, mut signals: Signals) -> anyhow::Result<()> {
+async fn run_until_drained(mut relay: Relay, mut signals: Signals, mut hangups: Hangups) -> anyhow::Result<()> {
     let drain = relay.drain.clone();
+    let renewing = relay.renewing();
     tokio::select! {
         over = relay.finished() => over,
         never = signals.obey(&drain) => match never {},
+        never = hangups.obey(&renewing) => match never {},
+    }
+}
+
+/// The signal to read the configuration again.
+struct Hangups(Signal);
+
+impl Hangups {
+    /// From now on it does not end the process.
+    fn catch() -> anyhow::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?))
+    }
+
+    async fn obey(&mut self, renewing: &Renewing) -> Infallible {
+        loop {
+            self.0.recv().await;
+            tracing::info!("SIGHUP: the configuration is read again");
+            renewing.renew();
+        }
     }
 }
 
@@ -128,17 +149,5 @@ impl Signals {
             tracing::info!("a second signal: ending at once");
             drain.cut();
         }
-    }
-}
-
-/// The log goes to stderr: stdout belongs to what a command answers.
-fn log_to_stderr(log: &Log) {
-    // The configuration was checked: its directives parse.
-    let filter = tracing_subscriber::EnvFilter::new(&log.level);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let lines = lines.with_ansi(std::io::stderr().is_terminal());
-    match log.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
     }
 }

@@ -39,14 +39,14 @@ use crate::relay::link;
 use gate::{Counts, Gate};
 use links::Links;
 use liveness::Liveness;
-use tls::Acceptor;
+use tls::CurrentAcceptor;
 use upstream::Upstream;
 use upstream::dial::Deadlines;
 use upstream::pool::{self, Opening};
 use upstream::shared::Shared;
 
-/// What the edge of one worker needs. Built once per worker: all that workers share are the atomics in
-/// [`Common`].
+/// What the edge of one worker needs under one configuration. Whoever has come in under it is served by it to the end. All
+/// that workers share is in [`Common`].
 #[derive(Debug)]
 pub struct Edge {
     auth: Auth,
@@ -55,7 +55,7 @@ pub struct Edge {
     keys: Keys,
     gate: Gate,
     upstreams: Vec<Rc<Upstream>>,
-    tls: Option<Acceptor>,
+    tls: Arc<CurrentAcceptor>,
     liveness: Liveness,
     limits: config::Limits,
     link_limits: Rc<link::Limits>,
@@ -73,19 +73,38 @@ pub struct Common {
     pub upstreams: Vec<Arc<Shared>>,
     /// Whether anybody is still admitted.
     pub drain: Arc<Drain>,
+    /// What TLS is begun with.
+    pub tls: Arc<CurrentAcceptor>,
     /// What is used, and what it costs.
     pub metering: Metering,
 }
 
 impl Edge {
-    /// The edge that `config` describes, on the worker of this number. Fails where the TLS stack refuses a certificate, a
-    /// key or an authority.
+    /// The edge that `config` describes, on the worker of this number. Fails where the TLS stack refuses an authority.
     pub fn new(config: &Config, common: &Common, worker: usize) -> Result<Self, tls::TlsError> {
-        let upstreams = config.upstreams.iter().zip(&common.upstreams).map(|(upstream, shared)| {
+        Self::beside(config, common, worker, &[], Rc::default())
+    }
+
+    /// The edge that another configuration describes, on the same worker: it has the same links, and the upstreams that are
+    /// still the same, with the legs that wait there. Nothing has changed before [`take_over`](Self::take_over).
+    pub fn renewed(&self, config: &Config, common: &Common, worker: usize) -> Result<Self, tls::TlsError> {
+        Self::beside(config, common, worker, &self.upstreams, self.links.clone())
+    }
+
+    fn beside(
+        config: &Config,
+        common: &Common,
+        worker: usize,
+        known: &[Rc<Upstream>],
+        links: Rc<Links>,
+    ) -> Result<Self, tls::TlsError> {
+        let opening = opening(&config.limits);
+        let upstream = |(upstream, shared): (&config::Upstream, &Arc<Shared>)| {
             let warm = share(upstream.warm, config.server.workers, worker);
-            Upstream::new(upstream, shared.clone(), warm).map(Rc::new)
-        });
-        let upstreams = upstreams.collect::<Result<_, _>>()?;
+            let same = known.iter().find(|known| known.is_as(upstream, warm, opening));
+            same.map_or_else(|| Upstream::new(upstream, shared.clone(), warm).map(Rc::new), |same| Ok(same.clone()))
+        };
+        let upstreams = config.upstreams.iter().zip(&common.upstreams).map(upstream).collect::<Result<_, _>>()?;
         Ok(Self {
             auth: config.server.auth,
             origins: config.server.allowed_origins.clone(),
@@ -93,13 +112,13 @@ impl Edge {
             keys: Keys::new(&config.keys),
             gate: Gate::new(config, &common.counts),
             upstreams,
-            tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
+            tls: common.tls.clone(),
             liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
             link_limits: Rc::new(link_limits(&config.limits)),
             drain: common.drain.clone(),
             metering: Rc::new(common.metering.clone()),
-            links: Rc::default(),
+            links,
         })
     }
 
@@ -109,9 +128,28 @@ impl Edge {
         self.links.set_keys(self.keys.clone());
         let links = self.links.clone();
         tokio::task::spawn_local(async move { links.watch_expiry().await });
-        let opening = Opening { deadlines: self.deadlines(), max_message_bytes: self.limits.max_message_bytes };
         for upstream in &self.upstreams {
-            pool::keep_filled(upstream, opening);
+            pool::keep_filled(upstream, opening(&self.limits));
+        }
+    }
+
+    /// Begins what is new in this edge, and ends what is gone of `former`: legs that wait, and links whose key is gone.
+    pub fn take_over(&self, former: &Self) {
+        self.links.set_keys(self.keys.clone());
+        let is_in =
+            |upstream: &Rc<Upstream>, edge: &Self| edge.upstreams.iter().any(|other| Rc::ptr_eq(upstream, other));
+        for gone in former.upstreams.iter().filter(|upstream| !is_in(upstream, self)) {
+            gone.pool.close();
+        }
+        for new in self.upstreams.iter().filter(|upstream| !is_in(upstream, former)) {
+            pool::keep_filled(new, opening(&self.limits));
+        }
+    }
+
+    /// Opens no legs ahead any more, and lets go of those that wait: nobody comes to take them.
+    pub fn close_pools(&self) {
+        for upstream in &self.upstreams {
+            upstream.pool.close();
         }
     }
 
@@ -126,8 +164,17 @@ impl Edge {
     }
 
     fn deadlines(&self) -> Deadlines {
-        Deadlines { dial: self.limits.dial_timeout, all: self.limits.admission_timeout }
+        deadlines(&self.limits)
     }
+}
+
+fn deadlines(limits: &config::Limits) -> Deadlines {
+    Deadlines { dial: limits.dial_timeout, all: limits.admission_timeout }
+}
+
+/// How legs are opened ahead.
+fn opening(limits: &config::Limits) -> Opening {
+    Opening { deadlines: deadlines(limits), max_message_bytes: limits.max_message_bytes }
 }
 
 /// The bounds of this worker's links.

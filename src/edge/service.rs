@@ -70,7 +70,7 @@ pub async fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot
 }
 
 async fn begin_tls(stream: TcpStream, edge: &Edge, deadline: Instant) -> Option<Conn> {
-    let Some(acceptor) = &edge.tls else { return Some(Conn::Plain(stream)) };
+    let Some(acceptor) = edge.tls.load_full() else { return Some(Conn::Plain(stream)) };
     match timeout_at(deadline, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {

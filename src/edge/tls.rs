@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwapOption;
+use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,6 +30,9 @@ pub enum TlsError {
     /// The certificate and the key of the client listener.
     #[error("server.tls_cert, server.tls_key: {0}; the key must belong to the first certificate of the file")]
     Identity(#[source] rustls::Error),
+    /// The secret under which tickets are sealed.
+    #[error("no secret for TLS session tickets can be made: {0}")]
+    Tickets(#[source] rustls::Error),
     /// An upstream's private authority.
     #[error("upstreams.{upstream}.ca_file: {source}; it must hold certificates of authorities")]
     Authority {
@@ -60,9 +65,16 @@ impl Conn {
     }
 }
 
-/// Begins TLS on the client leg.
+/// Begins TLS on the client leg. All workers share it: a session that one of them began, another can resume.
 #[derive(Clone)]
-pub struct Acceptor(TlsAcceptor);
+pub struct Acceptor {
+    tls: TlsAcceptor,
+    /// The chain that it shows.
+    shown: Vec<CertificateDer<'static>>,
+}
+
+/// What all workers begin TLS with at this moment; empty: clients speak none. Whoever has begun goes on with what there was.
+pub type CurrentAcceptor = ArcSwapOption<Acceptor>;
 
 /// Begins TLS on the upstream leg.
 #[derive(Clone)]
@@ -76,16 +88,23 @@ impl Acceptor {
             .with_single_cert(identity.certificates.clone(), identity.key.clone_key())
             .map_err(TlsError::Identity)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        // One ticket is enough to resume, and each costs the handshake.
+        // A ticket holds the session itself, sealed, so nothing is kept here of a client that may never come again.
+        config.ticketer = Ticketer::new().map_err(TlsError::Tickets)?;
+        // One is enough to resume, and each costs the handshake.
         config.send_tls13_tickets = 1;
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self { tls: TlsAcceptor::from(Arc::new(config)), shown: identity.certificates.clone() })
+    }
+
+    /// Whether it shows this certificate.
+    pub fn shows(&self, identity: &TlsIdentity) -> bool {
+        self.shown == identity.certificates
     }
 
     /// Shakes hands with a client.
     ///
     /// Not cancel safe: dropped, it closes the connection.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<Conn> {
-        let stream = self.0.accept_with(stream, |tls| tls.set_buffer_limit(Some(QUEUE_LIMIT))).await?;
+        let stream = self.tls.accept_with(stream, |tls| tls.set_buffer_limit(Some(QUEUE_LIMIT))).await?;
         Ok(Conn::Tls(Box::new(stream.into())))
     }
 }

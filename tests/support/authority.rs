@@ -1,9 +1,11 @@
 //! A private certificate authority with its files in a folder, and TLS on either side of a connection.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -16,6 +18,7 @@ use super::within;
 pub struct Authority {
     folder: TempDir,
     root: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
     /// One for all connections, so that sessions can be resumed.
     acceptor: TlsAcceptor,
 }
@@ -44,16 +47,18 @@ impl Authority {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).unwrap();
-        let leaf_key = KeyPair::generate().unwrap();
-        let leaf = leaf.signed_by(&leaf_key, &Issuer::new(params, key)).unwrap();
-        let write = |file: &str, text| std::fs::write(folder.path().join(file), text).unwrap();
-        write("ca.pem", root.pem());
-        write("cert.pem", leaf.pem());
-        write("key.pem", leaf_key.serialize_pem());
-        let key = PrivateKeyDer::Pkcs8(leaf_key.serialize_der().into());
+        let issuer = Issuer::new(params, key);
+        std::fs::write(folder.path().join("ca.pem"), root.pem()).unwrap();
+        let (leaf, key) = issue(leaf, &issuer, folder.path());
         let config = ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![leaf.der().clone()], key).unwrap();
-        Self { root: root.der().clone(), folder, acceptor: TlsAcceptor::from(Arc::new(config)) }
+        let config = config.with_single_cert(vec![leaf], key).unwrap();
+        Self { root: root.der().clone(), issuer, folder, acceptor: TlsAcceptor::from(Arc::new(config)) }
+    }
+
+    /// Another certificate stands in the files from now on, with another key: that one.
+    pub fn renew(&self) -> CertificateDer<'static> {
+        let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        issue(&leaf, &self.issuer, self.folder.path()).0
     }
 
     /// What a peer must trust.
@@ -80,6 +85,11 @@ impl Authority {
         Some(Wire::new(within("a TLS handshake", self.acceptor.accept(stream)).await.ok()?))
     }
 
+    /// The certificate that stands in the files.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.cert_file()).unwrap()
+    }
+
     /// The client's side of TLS.
     pub async fn connect(&self, stream: TcpStream) -> Wire {
         let mut roots = RootCertStore::empty();
@@ -88,4 +98,17 @@ impl Authority {
         let name = ServerName::try_from("127.0.0.1").unwrap();
         Wire::new(within("a TLS handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap())
     }
+}
+
+/// Writes a certificate, then its key, as those do who know nothing of who reads them.
+fn issue(
+    leaf: &CertificateParams,
+    issuer: &Issuer<'static, KeyPair>,
+    folder: &Path,
+) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let key = KeyPair::generate().unwrap();
+    let leaf = leaf.signed_by(&key, issuer).unwrap();
+    std::fs::write(folder.join("cert.pem"), leaf.pem()).unwrap();
+    std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    (leaf.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into()))
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 
 use super::frame::{CLOSE, Frame, PING, TEXT, decode};
@@ -207,6 +208,11 @@ impl Leg {
     /// Stays, and says nothing, until the stream ends, however long that takes.
     pub async fn rest(mut self) {
         while matches!(self.wire.next_read().await, Ok(1..)) {}
+    }
+
+    /// The certificate that the relay has shown.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        self.wire.certificate()
     }
 
     /// Our address, and the relay's.

@@ -10,9 +10,10 @@ use realtime_relay::control::config::{Sources, load};
 use tempfile::TempDir;
 
 use super::authority::Authority;
-use super::client::client;
+use super::client::{Refused, client};
 use super::ledger::Ledger;
 use super::leg::Leg;
+use super::operator::operator;
 use super::upstream::Upstream;
 
 /// The credential that the relay has for its upstream.
@@ -35,9 +36,11 @@ pub trait Reached: Send + Sync {
 /// A relay that runs until it is dropped.
 pub struct Relay {
     app: app::Relay,
-    authority: Option<Authority>,
+    authority: Option<Arc<Authority>>,
     /// Holds its ledger; goes after it.
     folder: TempDir,
+    /// What its file says.
+    setup: Setup,
 }
 
 impl Relay {
@@ -74,6 +77,16 @@ impl Relay {
         Ledger::at(self.ledger_file())
     }
 
+    /// Its configuration.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("relay.toml")
+    }
+
+    /// What that says, as far as this knows.
+    pub fn toml(&self) -> String {
+        self.setup.toml()
+    }
+
     /// The file.
     pub fn ledger_file(&self) -> PathBuf {
         self.folder.path().join("usage.db")
@@ -85,7 +98,19 @@ impl Relay {
 
     /// What its clients must trust; `None`: they speak no TLS.
     pub fn authority(&self) -> Option<&Authority> {
-        self.authority.as_ref()
+        self.authority.as_deref()
+    }
+
+    /// Its file becomes what `change` makes of what it said, and its operator has it read again. Which is refused, or not.
+    pub async fn reload(&mut self, change: impl FnOnce(Setup) -> Setup) -> Refused {
+        self.setup = change(self.setup.clone());
+        self.reload_file(&self.setup.toml()).await
+    }
+
+    /// The same with a file of these words.
+    pub async fn reload_file(&self, toml: &str) -> Refused {
+        std::fs::write(self.file(), toml).unwrap();
+        operator(self, "/reload").method("POST").ask().await
     }
 
     /// A link: both its peers.
@@ -125,6 +150,7 @@ impl<R: Reached> Reached for Arc<R> {
 }
 
 /// What a relay is started with. Every text is TOML, and is appended to its table.
+#[derive(Clone)]
 #[must_use]
 pub struct Setup {
     auth: &'static str,
@@ -139,7 +165,7 @@ pub struct Setup {
     metering: String,
     more: String,
     env: HashMap<String, String>,
-    authority: Option<Authority>,
+    authority: Option<Arc<Authority>>,
 }
 
 impl Setup {
@@ -216,6 +242,19 @@ impl Setup {
         self
     }
 
+    /// To this upstream instead of the one named last.
+    pub fn moved_to(self, upstream: &Upstream) -> Self {
+        let url = format!("{}/v1/realtime", upstream.base_url());
+        self.url(&url)
+    }
+
+    /// With this in the place of that in the tables of the keys.
+    pub fn replaced(mut self, that: &str, this: &str) -> Self {
+        assert!(self.key.contains(that), "{that} is there");
+        self.key = self.key.replace(that, this);
+        self
+    }
+
     /// For the table of the upstream named last.
     pub fn upstream(mut self, toml: &str) -> Self {
         add(&mut self.last().more, toml);
@@ -256,7 +295,8 @@ impl Setup {
     }
 
     /// Serves `wss`.
-    pub fn tls(mut self, authority: Authority) -> Self {
+    pub fn tls(mut self, authority: impl Into<Arc<Authority>>) -> Self {
+        let authority = authority.into();
         let line = format!("tls_cert = {:?}\ntls_key = {:?}", authority.cert_file(), authority.key_file());
         self.authority = Some(authority);
         self.server(&line)
@@ -271,10 +311,12 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
         std::fs::write(&file, self.toml()).unwrap();
-        let config = load(&Sources { file: Some(file), env: self.env.clone() });
-        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
-        let app = app::Relay::start(config).map_err(|error| format!("{error:#}"))?;
-        Ok(Relay { app, authority: self.authority, folder })
+        let sources = Sources { file: Some(file), env: self.env.clone() };
+        let config = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
+        let source = app::Source { sources, set_log: Box::new(|_| ()) };
+        let app = app::Relay::start_with(config, app::Inherited::Nothing, Some(source));
+        let app = app.map_err(|error| format!("{error:#}"))?;
+        Ok(Relay { app, authority: self.authority.clone(), folder, setup: self })
     }
 
     fn toml(&self) -> String {
@@ -300,6 +342,7 @@ impl Setup {
 }
 
 /// One upstream, as the relay is told of it.
+#[derive(Clone)]
 struct UpstreamSetup {
     name: &'static str,
     kind: &'static str,

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use rustls::HandshakeKind;
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -18,6 +19,11 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     fn handshake(&self) -> Option<HandshakeKind> {
         None
     }
+
+    /// What the other end has shown; `None`: there is no TLS, or nothing was shown.
+    fn certificate(&self) -> Option<CertificateDer<'static>> {
+        None
+    }
 }
 
 impl Socket for TcpStream {
@@ -29,6 +35,10 @@ impl Socket for TcpStream {
 impl Socket for tokio_rustls::client::TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
+    }
+
+    fn certificate(&self) -> Option<CertificateDer<'static>> {
+        self.get_ref().1.peer_certificates()?.first().cloned()
     }
 }
 
@@ -51,6 +61,11 @@ impl Wire {
     pub fn new(socket: impl Socket + 'static) -> Self {
         socket.tcp().set_nodelay(true).unwrap();
         Self { socket: Box::new(socket), unread: Vec::new() }
+    }
+
+    /// The certificate that a server has shown.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        self.socket.certificate()
     }
 
     /// How TLS was begun with a server; `None`: there is none.

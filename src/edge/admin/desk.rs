@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::guard::Guard;
 use super::{LinkStatus, READING, UpstreamStatus, probe};
+use crate::control::config::Secret;
 use crate::control::ledger::By;
 use crate::edge::refusal::{REQUEST_ID, Refusal, request_id};
 
@@ -26,6 +27,12 @@ pub trait Operations: 'static {
 
     /// Begins the drain. Asked for once more, nothing changes.
     fn drain(&self);
+
+    /// Reads the configuration again, and puts it in force.
+    fn reload(&self) -> impl Future<Output = Result<(), NotReloaded>>;
+
+    /// What an operator must show.
+    fn token(&self) -> Option<Secret>;
 
     /// How the upstreams do at this moment.
     fn upstreams(&self) -> Vec<UpstreamStatus>;
@@ -45,9 +52,21 @@ pub trait Operations: 'static {
 #[error("a worker did not answer in time; ask again")]
 pub struct Unanswered;
 
+/// Why the configuration is what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotReloaded {
+    /// This is wrong with it, all of it.
+    #[error("{0}")]
+    Wrong(String),
+    /// It cannot be put in force at the moment.
+    #[error("{0}")]
+    NotNow(String),
+}
+
 /// Where operators are answered.
 pub(super) struct Desk<O> {
-    guard: Guard,
+    /// Whether only this machine reaches the listener.
+    loopback: bool,
     operations: O,
 }
 
@@ -60,8 +79,8 @@ enum Done {
 }
 
 impl<O: Operations> Desk<O> {
-    pub(super) fn new(guard: Guard, operations: O) -> Self {
-        Self { guard, operations }
+    pub(super) fn new(loopback: bool, operations: O) -> Self {
+        Self { loopback, operations }
     }
 
     pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
@@ -78,7 +97,7 @@ impl<O: Operations> Desk<O> {
 
     /// The guard comes first: a stranger does not even learn what there is.
     async fn attend(&self, head: &request::Parts) -> Result<Done, Refusal> {
-        self.guard.check(head)?;
+        Guard::new(self.operations.token().as_ref(), self.loopback).check(head)?;
         match head.uri.path() {
             "/upstreams" => {
                 only_read(head)?;
@@ -99,9 +118,13 @@ impl<O: Operations> Desk<O> {
                 self.operations.drain();
                 Ok(Done::Begun)
             }
+            "/reload" => {
+                only(head, &[Method::POST], HeaderValue::from_static("POST"))?;
+                self.operations.reload().await.map(|()| Done::Begun).map_err(not_reloaded)
+            }
             path => match path.strip_prefix("/links/").and_then(|id| Uuid::try_parse(id).ok()) {
                 Some(id) => self.end_link(head, id).await,
-                None => Err(not_found("there is nothing here; try /upstreams, /links, /usage or /drain")),
+                None => Err(not_found("there is nothing here; try /upstreams, /links, /usage, /reload or /drain")),
             },
         }
     }
@@ -181,6 +204,13 @@ fn not_found(message: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "not_found", message)
 }
 
+fn not_reloaded(error: NotReloaded) -> Refusal {
+    match error {
+        NotReloaded::Wrong(what) => Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration", what),
+        NotReloaded::NotNow(what) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_reloaded", what),
+    }
+}
+
 fn unanswered(unanswered: Unanswered) -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unanswered", unanswered.to_string())
 }
@@ -201,6 +231,14 @@ mod tests {
 
         fn drain(&self) {}
 
+        async fn reload(&self) -> Result<(), NotReloaded> {
+            Err(NotReloaded::NotNow("no ledger".to_owned()))
+        }
+
+        fn token(&self) -> Option<Secret> {
+            None
+        }
+
         fn upstreams(&self) -> Vec<UpstreamStatus> {
             Vec::new()
         }
@@ -220,10 +258,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_worker_does_not_answer_is_not_told_by_half() {
-        let desk = Desk::new(Guard::new(None, true), Stuck);
-        for (method, path) in
-            [("GET", "/links"), ("GET", "/usage"), ("DELETE", "/links/67e55044-10b1-426f-9247-bb680e5fe0c8")]
-        {
+        let desk = Desk::new(true, Stuck);
+        for (method, path) in [
+            ("POST", "/reload"),
+            ("GET", "/links"),
+            ("GET", "/usage"),
+            ("DELETE", "/links/67e55044-10b1-426f-9247-bb680e5fe0c8"),
+        ] {
             let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(()).unwrap();
             assert_eq!(desk.answer(request).await.status(), 503, "{method}");
         }

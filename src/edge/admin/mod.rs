@@ -20,11 +20,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::listener::Door;
-use crate::control::config::Secret;
 use desk::Desk;
-use guard::Guard;
 
-pub use desk::{Operations, Unanswered};
+pub use desk::{NotReloaded, Operations, Unanswered};
 pub use probe::probe;
 pub use status::{BreakerState, LinkStatus, LinkUsage, UpstreamStatus};
 
@@ -34,14 +32,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The methods of what can only be read.
 const READING: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
-/// Answers on the admin listener until dropped; without a token only if that is loopback. Runs on a runtime that takes
+/// Answers on the admin listener until dropped; where there is no token, only if that is loopback. Runs on a runtime that takes
 /// local tasks.
 ///
 /// Cancel safe: a connection is either still queued by the system or served by a task of its own.
-pub async fn serve(listener: Rc<TcpListener>, token: Option<Secret>, operations: impl Operations) {
+pub async fn serve(listener: Rc<TcpListener>, operations: impl Operations) {
     // An address that the system does not tell is treated as one that everybody reaches.
     let loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
-    let desk = Rc::new(Desk::new(Guard::new(token.as_ref(), loopback), operations));
+    let desk = Rc::new(Desk::new(loopback, operations));
     let mut door = Door::new(listener);
     loop {
         let (stream, _) = door.next().await;

@@ -3,6 +3,7 @@
 //! It refuses to know how a leg is opened and how a candidate is asked; what each failure means is said in `failure`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -133,7 +134,8 @@ fn in_order(candidates: &[Candidate]) -> impl Iterator<Item = &Candidate> {
 }
 
 fn admission(upstream: &Upstream) -> Result<(Permit, Place), Outcome> {
-    let take = || upstream.shared.take_place();
+    let most = upstream.config.max_links.map_or(usize::MAX, NonZeroUsize::get);
+    let take = || upstream.shared.take_place(most);
     let place = take().or_else(|| upstream.pool.give_up_one().then(take).flatten());
     let full = Outcome::Unavailable { why: "it carries all the links it may", retry_after: FULL_PATIENCE };
     let place = place.ok_or(full)?;

@@ -98,6 +98,14 @@ impl Breaker {
         }
     }
 
+    /// Closes it, and forgets every failure. Whoever is under way has nothing more to say about it.
+    pub fn reset(&self) -> Option<Change> {
+        let anew = |word: Word| Word { spell: (word.spell + 1) & Word::MAX_SPELL, until: 0, ..Word::unpack(0) };
+        let is_new = |word: Word| word.stage == Stage::Closed && word.failures == 0;
+        let (before, _) = self.update(|word| (!is_new(word)).then(|| anew(word))).ok()?;
+        (before.stage != Stage::Closed).then_some(Change::Closed)
+    }
+
     /// What it would do now.
     pub fn state(&self, now: Duration) -> State {
         let (word, now) = (Word::unpack(self.word.load(Ordering::Relaxed)), millis(now));

@@ -39,7 +39,7 @@ pub struct OpenLeg {
 }
 
 /// The deadlines of an attempt.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// From DNS to the 101.
     pub dial: Duration,

@@ -28,7 +28,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use super::query::Route;
 use super::tls::{Connector, TlsError};
 use crate::control::config::{self, Secret};
-use pool::Pool;
+use pool::{Opening, Pool};
 use shared::Shared;
 
 /// An upstream as one worker sees it.
@@ -75,5 +75,10 @@ impl Upstream {
         let tls = config.url.secure.then(|| Connector::new(&config.name, config.ca.as_deref())).transpose()?;
         let pool = Pool::new(config.models.named().map(|(_, sent)| sent), warm);
         Ok(Self { config: config.clone(), tls, shared, pool })
+    }
+
+    /// Whether this is what the configuration says of an upstream, with so many legs opened ahead for each model.
+    pub fn is_as(&self, config: &config::Upstream, warm: usize, opening: Opening) -> bool {
+        self.config == *config && self.pool.is_as(config.models.named().map(|(_, sent)| sent), warm, opening)
     }
 }

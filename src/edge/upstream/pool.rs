@@ -34,10 +34,12 @@ const LAST_REST: Duration = Duration::from_secs(30);
 /// How long the farewell to a leg that has waited too long may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The warm legs of one upstream on one worker.
+/// The warm legs of one upstream on one worker. Closed when nobody needs them any more: its tasks would go on.
 #[derive(Debug)]
 pub struct Pool {
     benches: Vec<Rc<Bench>>,
+    /// How legs are opened, and the tasks that do it, since [`keep_filled`].
+    filling: RefCell<Option<(Opening, Vec<AbortHandle>)>>,
 }
 
 /// Where the legs for one model wait.
@@ -69,7 +71,7 @@ struct Warm {
 }
 
 /// How the worker opens legs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
     /// For one attempt.
     pub deadlines: Deadlines,
@@ -91,7 +93,7 @@ impl Pool {
                 }));
             }
         }
-        Self { benches }
+        Self { benches, filling: RefCell::default() }
     }
 
     /// A leg for this model that is alive at this moment.
@@ -104,13 +106,34 @@ impl Pool {
     pub fn give_up_one(&self) -> bool {
         self.benches.iter().any(|bench| bench.pop().is_some())
     }
+
+    /// Whether it holds so many legs for each of these models, opened like this, and is not closed.
+    pub fn is_as<'m>(&self, models: impl Iterator<Item = &'m str>, wanted: usize, opening: Opening) -> bool {
+        let is_filled_so = self.filling.borrow().as_ref().is_some_and(|(so, _)| *so == opening);
+        let asked = Self::new(models, wanted);
+        let benches =
+            |pool: &Self| pool.benches.iter().map(|bench| (bench.model.clone(), bench.wanted)).collect::<Vec<_>>();
+        is_filled_so && benches(self) == benches(&asked)
+    }
+
+    /// Opens no more legs, and takes leave of those that wait, in a task of this worker's runtime.
+    pub fn close(&self) {
+        for filler in self.filling.take().into_iter().flat_map(|(_, fillers)| fillers) {
+            filler.abort();
+        }
+        let waiting: Vec<_> = self.benches.iter().flat_map(|bench| std::iter::from_fn(|| bench.pop())).collect();
+        for warm in waiting {
+            tokio::task::spawn_local(warm.take_leave());
+        }
+    }
 }
 
-/// Keeps the pool of an upstream filled, in tasks of this worker's runtime, for as long as that runs.
+/// Keeps the pool of an upstream filled, in tasks of this worker's runtime, until it is closed.
 pub fn keep_filled(upstream: &Rc<Upstream>, opening: Opening) {
-    for bench in &upstream.pool.benches {
-        tokio::task::spawn_local(fill(upstream.clone(), bench.clone(), opening));
-    }
+    let fill =
+        |bench: &Rc<Bench>| tokio::task::spawn_local(fill(upstream.clone(), bench.clone(), opening)).abort_handle();
+    let fillers = upstream.pool.benches.iter().map(fill).collect();
+    upstream.pool.filling.replace(Some((opening, fillers)));
 }
 
 async fn fill(upstream: Rc<Upstream>, bench: Rc<Bench>, Opening { deadlines, max_message_bytes }: Opening) {
@@ -167,12 +190,7 @@ async fn keep(leg: Rc<RefCell<Option<Warm>>>, bench: Rc<Bench>, max_idle: Durati
     bench.room.notify_one();
     let warm = leg.take();
     if let Some(warm) = warm.filter(|_| expired) {
-        let (mut stream, _) = warm.listening.into_parts();
-        let farewell = async {
-            stream.write_all(&inject::close(Peer::Upstream, 1000, "")).await?;
-            stream.shutdown().await
-        };
-        let _ = timeout(FAREWELL, farewell).await;
+        warm.take_leave().await;
     }
 }
 
@@ -191,6 +209,16 @@ impl Warm {
     /// Looks once more: the end of the leg may have come in the same moment as its client.
     fn is_alive(&mut self) -> bool {
         self.poll_spoilt(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// Says that nobody comes. Its place is taken until then.
+    async fn take_leave(self) {
+        let (mut stream, _) = self.listening.into_parts();
+        let farewell = async {
+            stream.write_all(&inject::close(Peer::Upstream, 1000, "")).await?;
+            stream.shutdown().await
+        };
+        let _ = timeout(FAREWELL, farewell).await;
     }
 
     fn into_leg(mut self) -> (OpenLeg, Place) {

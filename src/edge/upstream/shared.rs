@@ -2,7 +2,6 @@
 //!
 //! It refuses to dial, and to be locked: everything here is an atomic.
 
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -10,15 +9,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 
 use super::breaker::{Breaker, Change, Phase};
-use crate::control::config;
 use crate::edge::admin::{BreakerState, UpstreamStatus};
 
-/// The state of one upstream, for as long as a configuration lasts.
+/// The state of one upstream, for as long as there is one of this name, whatever its configuration becomes.
 #[derive(Debug)]
 pub struct Shared {
     /// The upstream's name.
     pub name: String,
-    kind: &'static str,
     /// Whether it may be dialled.
     pub breaker: Arc<Breaker>,
     /// Attempts at which it did not take our credential.
@@ -28,7 +25,6 @@ pub struct Shared {
     places: AtomicUsize,
     /// Those of them that wait.
     warm: AtomicUsize,
-    max_links: Option<NonZeroUsize>,
 }
 
 /// A place at an upstream: taken before it is dialled, given back when the leg, or the attempt, is gone.
@@ -40,22 +36,19 @@ pub struct Place {
 
 impl Shared {
     /// An upstream of which nothing is known yet.
-    pub fn new(config: &config::Upstream) -> Self {
+    pub fn new(name: &str) -> Self {
         Self {
-            name: config.name.clone(),
-            kind: config.kind.name(),
+            name: name.to_owned(),
             breaker: Arc::new(Breaker::new()),
             credential_rejected: AtomicU64::new(0),
             last_error: ArcSwapOption::empty(),
             places: AtomicUsize::new(0),
             warm: AtomicUsize::new(0),
-            max_links: config.max_links,
         }
     }
 
-    /// A place, if there is one.
-    pub fn take_place(self: &Arc<Self>) -> Option<Place> {
-        let most = self.max_links.map_or(usize::MAX, NonZeroUsize::get);
+    /// A place, unless `most` are taken.
+    pub fn take_place(self: &Arc<Self>, most: usize) -> Option<Place> {
         let take = |places| (places < most).then_some(places + 1);
         let taken = self.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.is_ok().then(|| Place { shared: self.clone(), waits: false })
@@ -66,8 +59,14 @@ impl Shared {
         self.last_error.store(Some(Arc::new(error)));
     }
 
+    /// Forgets what went wrong: it is given another chance.
+    pub fn reset(&self) {
+        self.note_change(self.breaker.reset());
+        self.last_error.store(None);
+    }
+
     /// How it does, for the operator.
-    pub fn status(&self) -> UpstreamStatus {
+    pub fn status(&self, kind: &'static str) -> UpstreamStatus {
         let state = self.breaker.state(now());
         let warm = self.warm.load(Ordering::Relaxed);
         let (breaker, remaining) = match state.phase {
@@ -77,7 +76,7 @@ impl Shared {
         };
         UpstreamStatus {
             name: self.name.clone(),
-            kind: self.kind,
+            kind,
             breaker,
             retry_after_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
             failures: state.failures,

@@ -75,6 +75,19 @@ fn a_neutral_verdict_neither_adds_to_the_row_nor_ends_it() {
 }
 
 #[test]
+fn a_reset_closes_it_and_hears_nobody_who_was_under_way() {
+    let (breaker, now) = half_open();
+    let probe = breaker.admit(now).unwrap();
+    assert_eq!(breaker.reset(), Some(Change::Closed));
+    assert_eq!(probe.failed(now), None);
+    assert_eq!(breaker.state(now), State { phase: Phase::Closed, failures: 0 });
+    assert_eq!(breaker.admit(now).unwrap().failed(now), None);
+    assert_eq!(breaker.reset(), None, "it was closed");
+    assert_eq!(breaker.state(now).failures, 0);
+    open(&breaker, now);
+}
+
+#[test]
 fn lets_one_probe_through_when_its_time_is_over() {
     let breaker = closed();
     let hold = open(&breaker, START);
