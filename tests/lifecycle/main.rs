@@ -8,6 +8,7 @@ mod ledger;
 mod manager;
 mod peers;
 mod process;
+mod reload;
 mod restart;
 mod stream;
 #[path = "../support/mod.rs"]

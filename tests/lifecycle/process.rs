@@ -183,7 +183,7 @@ pub struct Relay {
     pub process: Process,
     address: SocketAddr,
     admin: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Relay {
@@ -192,7 +192,14 @@ impl Relay {
         let mut process = Process::start(command);
         let address = address_in(&process.says("clients connect to ws://").await, "ws://");
         let admin = address_in(&process.says("probes are answered on http://").await, "http://");
-        Self { process, address, admin, _folder: folder }
+        Self { process, address, admin, folder }
+    }
+
+    /// Its configuration is what `change` makes of it, the next time that it is read.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) {
+        let file = self.folder.path().join("relay.toml");
+        let config = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, change(config)).unwrap();
     }
 
     /// Where it is, for those who are not to hold it.
