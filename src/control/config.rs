@@ -17,6 +17,7 @@ mod limits;
 mod load;
 mod metering;
 mod mistake;
+mod networks;
 mod outside;
 mod prices;
 mod process;
@@ -34,6 +35,7 @@ mod url;
 pub use load::{Sources, ledger_of, load, parse};
 pub use metering::{Durability, Metering, OnFailure};
 pub use mistake::{Mistake, Mistakes, Place, Spot};
+pub use networks::Networks;
 pub use prices::{built_in_prices, prices_of};
 pub use proxy::Proxy;
 pub use quota::{Allowance, Period, Quota};
@@ -74,6 +76,10 @@ pub struct Server {
     pub refuse_browsers_with: RefuseWith,
     /// Present: `wss` is served. Absent: `ws`.
     pub tls: Option<TlsIdentity>,
+    /// Whether every connection begins with a header of the PROXY protocol. True: `trusted_proxies` is not empty.
+    pub proxy_protocol: bool,
+    /// Who is believed when it says for which client it speaks.
+    pub trusted_proxies: Networks,
     /// Where a successor may take the listeners; absolute. A path that a unix socket can have.
     pub takeover_socket: Option<PathBuf>,
     /// Whether other processes may listen on the same addresses (`SO_REUSEPORT`).

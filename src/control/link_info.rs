@@ -4,12 +4,12 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
+use super::client_address::ClientAddress;
 use crate::relay::events::{Event, SessionSettings, Usage};
 use crate::relay::link::Traffic;
 
@@ -32,7 +32,7 @@ pub struct LinkInfo {
     /// The name of the client's key.
     pub key: Rc<str>,
     /// Who connected.
-    pub client: SocketAddr,
+    pub client: ClientAddress,
     /// The upstream's name.
     pub upstream: Box<str>,
     /// What the client called the model.

@@ -2,18 +2,34 @@
 //!
 //! It refuses to print a key, a query or a payload: what it is given holds none.
 
-use std::net::SocketAddr;
+use std::fmt::Display;
 
 use hyper::header::HeaderValue;
 
+mod pace;
+
+use pace::keep;
+
+use super::client_address::ClientAddress;
 use super::link_info::{FORMAT, LinkInfo};
 use crate::relay::events::{Event, ResponseDone};
 use crate::relay::link::LinkReport;
 
 /// A request was refused in HTTP.
-pub fn refused(request_id: &HeaderValue, client: SocketAddr, status: u16, code: &str, message: &str) {
+pub fn refused(request_id: &HeaderValue, client: ClientAddress, status: u16, code: &str, message: &str) {
     let request_id = request_id.to_str().unwrap_or_default();
     tracing::info!(request_id, %client, status, code, reason = message, "refused");
+}
+
+/// A connection is closed, because nobody who may say so has said for whom it speaks. An operator has to mend that.
+pub fn not_introduced(client: ClientAddress, why: &dyn Display) {
+    if let Ok(suppressed) = keep(|paces| &paces.not_introduced) {
+        tracing::debug!(%client, %why, suppressed, "a connection is closed that was not introduced");
+    }
+    if let Ok(suppressed) = keep(|paces| &paces.needs_proxy) {
+        let hint = "server.proxy_protocol is on: every connection needs the header, from one of server.trusted_proxies";
+        tracing::warn!(%client, %why, suppressed, "{hint}");
+    }
 }
 
 /// An upstream leg did not stand. `kind` is the failure in one word; `detail` may hold addresses: it is for the operator alone.

@@ -9,6 +9,7 @@ pub mod bind;
 pub mod browser;
 pub mod credential;
 pub mod failures;
+pub mod forwarded;
 pub mod gate;
 pub mod handshake;
 pub mod links;
@@ -17,6 +18,8 @@ pub mod liveness;
 pub mod load;
 pub mod loopback;
 pub mod pricing;
+pub mod proxies;
+pub mod proxy_header;
 pub mod query;
 pub mod refusal;
 pub mod service;
@@ -26,11 +29,11 @@ pub mod tls;
 pub mod upstream;
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::control::client_address::ClientAddress;
 use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
 use crate::control::drain::Drain;
 use crate::control::keys::Keys;
@@ -44,6 +47,7 @@ use uuid::Uuid;
 
 use gate::{Counts, Gate};
 use liveness::Liveness;
+use proxies::Proxies;
 use tls::Acceptor;
 use upstream::Upstream;
 use upstream::dial::Deadlines;
@@ -60,6 +64,7 @@ pub struct Edge {
     keys: Keys,
     gate: Gate,
     upstreams: Vec<Rc<Upstream>>,
+    proxies: Proxies,
     tls: Option<Acceptor>,
     liveness: Liveness,
     limits: config::Limits,
@@ -100,6 +105,7 @@ impl Edge {
             keys: Keys::new(&config.keys),
             gate: Gate::new(config, &common.counts),
             upstreams,
+            proxies: Proxies::new(&config.server),
             tls: config.server.tls.as_ref().map(Acceptor::new).transpose()?,
             liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
@@ -151,6 +157,6 @@ fn share(all: u32, workers: NonZeroUsize, worker: usize) -> usize {
 /// Who connected, and over what.
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
-    /// The address of its end of the connection.
-    pub address: SocketAddr,
+    /// Where it is: its end of the connection, or what a trusted proxy says.
+    pub address: ClientAddress,
 }
