@@ -46,7 +46,7 @@ const LINGER: Duration = Duration::from_secs(2);
 pub async fn serve(mut stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot) {
     let deadline = Instant::now() + edge.limits.handshake_timeout;
     let Some(speaker) = introduce(&mut stream, client, &edge, deadline).await else { return };
-    let Some(stream) = begin_tls(stream, &edge, deadline).await else { return };
+    let Some(stream) = begin_tls(stream, speaker.client, &edge, deadline).await else { return };
     let switched = Rc::new(Cell::new(None));
     let service = Admission { speaker, edge: edge.clone(), switched: switched.clone() };
     let mut connection = http1::Builder::new()
@@ -55,7 +55,7 @@ pub async fn serve(mut stream: TcpStream, client: Client, edge: Rc<Edge>, slot: 
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await {
-        tracing::debug!(client = %speaker.client.address, %error, "a client's connection ended without a request");
+        record::no_request(speaker.client.address, &error);
         return;
     }
     let parts = connection.into_parts();
@@ -79,12 +79,12 @@ async fn introduce(stream: &mut TcpStream, client: Client, edge: &Edge, deadline
     introduced.inspect_err(|error| record::not_introduced(client.address, error)).ok()
 }
 
-async fn begin_tls(stream: TcpStream, edge: &Edge, deadline: Instant) -> Option<Conn> {
+async fn begin_tls(stream: TcpStream, client: Client, edge: &Edge, deadline: Instant) -> Option<Conn> {
     let Some(acceptor) = &edge.tls else { return Some(Conn::Plain(stream)) };
     match timeout_at(deadline, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a client's TLS handshake failed");
+            record::tls_failed(client.address, &error);
             None
         }
         Err(_) => None,

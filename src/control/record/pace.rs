@@ -16,21 +16,33 @@ use governor::{Quota, RateLimiter};
 const BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
 /// How many a second then. On each worker: still readable, and some hundred megabytes a day at the very most.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// A worker's links may have so many responses in a second, and each has a line; who has more reads the ledger.
+const RESPONSES: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// How often the same mistake of an operator is told.
 const REMINDER: Duration = Duration::from_mins(1);
 
 thread_local! {
     static PACES: Paces = Paces {
+        refused: Pace::new(usual()),
+        dial_failed: Pace::new(usual()),
+        no_request: Pace::new(usual()),
+        tls_failed: Pace::new(usual()),
         not_introduced: Pace::new(usual()),
         needs_proxy: Pace::new(Quota::with_period(REMINDER).expect("a minute is not zero")),
+        usage: Pace::new(Quota::per_second(RESPONSES)),
     };
 }
 
 /// A pace for each kind of line that a peer could repeat without end. What opens and ends a link has none: as many links
 /// as there may be, as many lines.
 pub(super) struct Paces {
+    pub(super) refused: Pace,
+    pub(super) dial_failed: Pace,
+    pub(super) no_request: Pace,
+    pub(super) tls_failed: Pace,
     pub(super) not_introduced: Pace,
     pub(super) needs_proxy: Pace,
+    pub(super) usage: Pace,
 }
 
 /// One kind of line.

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::listener::Door;
 use crate::control::config::Secret;
+use crate::control::record;
 use desk::Desk;
 use guard::Guard;
 
@@ -56,6 +57,6 @@ async fn serve_connection(stream: TcpStream, desk: Rc<Desk<impl Operations>>) {
         .header_read_timeout(REQUEST_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "an admin connection failed");
+        record::operator_failed(&error);
     }
 }
