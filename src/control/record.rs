@@ -16,6 +16,7 @@ use pace::keep;
 
 use super::client_address::ClientAddress;
 use super::link_info::{FORMAT, LinkInfo};
+use super::prices::NanoUsd;
 use crate::relay::events::{Event, ResponseDone};
 use crate::relay::link::LinkReport;
 
@@ -94,6 +95,8 @@ macro_rules! link_line {
             format = FORMAT,
             input_audio_format = &*clip(&info.input_audio_format()),
             output_audio_format = &*clip(&info.output_audio_format()),
+            request_ms = millis(info.set_up.request),
+            dial_ms = millis(info.set_up.dial),
             awaits_first_response = info.first_response().is_none(),
             first_response_ms = info.first_response().map(millis),
             age_ms = millis(info.age()),
@@ -122,6 +125,7 @@ pub fn event(info: &LinkInfo, event: &Event) {
 
 /// A link ended.
 pub fn ended(info: &LinkInfo, report: &LinkReport) {
+    let used = info.used();
     link_line!(
         "link ended",
         info,
@@ -130,6 +134,16 @@ pub fn ended(info: &LinkInfo, report: &LinkReport) {
         client_close = report.client_close,
         upstream_close = report.upstream_close,
         unsettled = report.unsettled,
+        responses = info.responses(),
+        input_text = used.input.text,
+        input_audio = used.input.audio,
+        input_image = used.input.image,
+        cached_text = used.cached.text,
+        cached_audio = used.cached.audio,
+        cached_image = used.cached.image,
+        output_text = used.output.text,
+        output_audio = used.output.audio,
+        cost_usd = info.cost().map(NanoUsd::dollars),
     );
 }
 

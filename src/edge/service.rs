@@ -31,6 +31,7 @@ use super::tls::Conn;
 use super::upstream::attempts;
 use super::{Client, Edge, admin, start};
 use crate::control::config::RefuseWith;
+use crate::control::link_info::SetUp;
 use crate::control::record;
 use crate::relay::link::Leg;
 
@@ -44,11 +45,12 @@ const LINGER: Duration = Duration::from_secs(2);
 ///
 /// Not cancel safe: dropped, it closes the connection.
 pub async fn serve(mut stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot) {
-    let deadline = Instant::now() + edge.limits.handshake_timeout;
+    let accepted = Instant::now();
+    let deadline = accepted + edge.limits.handshake_timeout;
     let Some(speaker) = introduce(&mut stream, client, &edge, deadline).await else { return };
     let Some(stream) = begin_tls(stream, speaker.client, &edge, deadline).await else { return };
     let switched = Rc::new(Cell::new(None));
-    let service = Admission { speaker, edge: edge.clone(), switched: switched.clone() };
+    let service = Admission { accepted, speaker, edge: edge.clone(), switched: switched.clone() };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(deadline.saturating_duration_since(Instant::now()))
@@ -117,6 +119,7 @@ async fn linger(mut stream: Conn, farewell: Option<Farewell>) {
 
 /// Answers the requests of one connection. What becomes of it behind a 101 leaves it in `switched`.
 struct Admission {
+    accepted: Instant,
     speaker: Speaker,
     edge: Rc<Edge>,
     switched: Rc<Cell<Option<Switched>>>,
@@ -136,12 +139,14 @@ impl Service<Request<Incoming>> for Admission {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (speaker, edge, switched) = (self.speaker, self.edge.clone(), self.switched.clone());
-        Box::pin(async move { Ok(answer(request, speaker, &edge, &switched).await) })
+        let arrived = self.accepted.elapsed();
+        Box::pin(async move { Ok(answer(request, arrived, speaker, &edge, &switched).await) })
     }
 }
 
 async fn answer(
     request: Request<Incoming>,
+    arrived: Duration,
     speaker: Speaker,
     edge: &Edge,
     switched: &Cell<Option<Switched>>,
@@ -159,7 +164,7 @@ async fn answer(
         Ok(upgrade) => upgrade,
         Err(refusal) => return refusal.response(&request_id),
     };
-    let outcome = match open(&head, &request_id, client, edge).await.inspect_err(note) {
+    let outcome = match open(&head, &request_id, arrived, client, edge).await.inspect_err(note) {
         Ok(begun) => Switched::Link(Box::new(begun)),
         Err(refusal) if edge.refuse_browsers_with == RefuseWith::Event && browser::asks(&head) => {
             Switched::Refused(Farewell::new(&refusal, request_id.to_str().unwrap_or_default()))
@@ -173,11 +178,14 @@ async fn answer(
 async fn open(
     head: &hyper::http::request::Parts,
     request_id: &HeaderValue,
+    arrived: Duration,
     client: Client,
     edge: &Edge,
 ) -> Result<Begun, Refusal> {
     let admitted = admit(edge, head, client, request_id)?;
     let max_message_bytes = edge.limits.max_message_bytes;
+    let dialled = Instant::now();
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
-    Ok(Begun { admitted, opened, client })
+    let set_up = SetUp { request: arrived, dial: dialled.elapsed() };
+    Ok(Begun { admitted, opened, client, set_up })
 }

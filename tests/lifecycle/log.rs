@@ -1,4 +1,5 @@
-//! What the log says: nothing that a peer could write into it by itself, and no more than somebody can read.
+//! What the log says: everything about a link, nothing that is secret, nothing that a peer could write into it by itself,
+//! and no more than somebody can read.
 
 use std::time::Instant;
 
@@ -9,6 +10,8 @@ use crate::support::client::{Client, client};
 use crate::support::frame::Frame;
 use crate::support::upstream::Upstream;
 use crate::support::within;
+
+const DONE: &str = r#"{"type":"response.done","response":{"id":"resp_1","status":"completed","usage":{"input_tokens":30,"output_tokens":12,"input_token_details":{"text_tokens":10,"audio_tokens":20,"cached_tokens":4,"cached_tokens_details":{"text_tokens":1,"audio_tokens":3}},"output_token_details":{"text_tokens":5,"audio_tokens":7}}}}"#;
 
 /// What a peer would write, to be taken for a line of the relay's own, or to have a terminal do something.
 const FORGED: &str = "x\r\n2026-01-01T00:00:00Z  INFO forged\n\u{1b}[31mred\u{9b}2J\u{7}\u{202e}";
@@ -25,6 +28,79 @@ fn logging(upstream: &Upstream, format: &str, more: &str) -> Setup {
 fn records(log: &str, message: &str) -> Vec<Value> {
     let records = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
     records.filter(|record| record["message"] == message).collect()
+}
+
+fn take(record: &mut Value, field: &str) -> Value {
+    record.as_object_mut().unwrap().remove(field).unwrap_or_else(|| panic!("no {field} in {record}"))
+}
+
+#[tokio::test]
+async fn the_last_line_of_a_link_tells_all_of_it() {
+    let upstream = Upstream::start().await;
+    let mut relay = logging(&upstream, "json", "").start().await;
+    let asking = client(&relay).key("the-key").model("gpt-realtime").query("tenant=the-query");
+    let asking = asking.header("X-Request-Id", "req-of-mine").ask().await;
+    let asked = upstream.accept().await;
+    let answer = asked.switching("X-Request-Id: req-of-theirs\r\n");
+    let mut theirs = asked.begin_switch(answer.as_bytes()).await;
+    let mut ours = asking.opened().await;
+    let hello = Frame::text("the-payload");
+    ours.send(std::slice::from_ref(&hello)).await;
+    theirs.expect_text("the-payload").await;
+    theirs.text(DONE).await;
+    ours.expect_text(DONE).await;
+    theirs.close(1001, "the-reason").await;
+    ours.expect_close(1001, "the-reason").await;
+    ours.close(1001, "").await;
+    theirs.expect_close(1001, "").await;
+
+    relay.process.says("link ended").await;
+    let log = relay.process.log();
+    for secret in ["the-key", "the-query", "the-payload", "the-reason", "tenant"] {
+        assert!(!log.contains(secret), "{secret} in:\n{log}");
+    }
+    let (opened, mut ended) = (records(&log, "link opened"), records(&log, "link ended"));
+    assert_eq!((opened.len(), ended.len()), (1, 1));
+    let mut ended = ended.remove(0);
+    assert_eq!(take(&mut ended, "link_id"), opened[0]["link_id"]);
+    assert!(take(&mut ended, "client").as_str().unwrap().starts_with("127.0.0.1:"));
+    let duration = |record: &mut Value, field| take(record, field).as_u64().unwrap();
+    let (request, dial) = (duration(&mut ended, "request_ms"), duration(&mut ended, "dial_ms"));
+    let (first, age) = (duration(&mut ended, "first_response_ms"), duration(&mut ended, "age_ms"));
+    assert!(request < 60_000 && dial < 60_000 && first <= age && age < 60_000, "{request} {dial} {first} {age}");
+    for field in ["timestamp", "level", "message", "format", "awaits_first_response"] {
+        take(&mut ended, field);
+    }
+    let close = (Frame::close(1001, "").masked().bytes().len(), Frame::close(1001, "the-reason").bytes().len());
+    assert_eq!(
+        ended,
+        json!({
+            "request_id": "req-of-mine", "upstream_request_id": "req-of-theirs", "key": "none", "upstream": "test",
+            "model_asked": "gpt-realtime", "model_sent": "gpt-realtime",
+            "input_audio_format": "pcm16", "output_audio_format": "pcm16",
+            "frames_up": 2, "bytes_up": hello.masked().bytes().len() + close.0,
+            "frames_down": 2, "bytes_down": Frame::text(DONE).bytes().len() + close.1,
+            "ending": "upstream_close", "reason": "the upstream closed with 1001",
+            "client_close": 1001, "upstream_close": 1001, "unsettled": false,
+            "responses": 1, "input_text": 10, "input_audio": 20, "input_image": 0, "cached_text": 1, "cached_audio": 3,
+            "cached_image": 0, "output_text": 5, "output_audio": 7,
+            // By the built-in prices, a million tokens: text 4, 0.40 and 16 dollars, audio 32, 0.40 and 64.
+            "cost_usd": 0.001_109_6,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_link_with_something_that_has_no_price_has_no_cost() {
+    let upstream = Upstream::start().await;
+    let mut relay = logging(&upstream, "json", "").start().await;
+    let (mut ours, mut theirs) = relay.link(&upstream).await;
+    theirs.text(DONE).await;
+    ours.expect_text(DONE).await;
+    ours.reset();
+    relay.process.says("link ended").await;
+    let ended = &records(&relay.process.log(), "link ended")[0];
+    assert_eq!((&ended["responses"], ended.get("cost_usd")), (&json!(1), None));
 }
 
 /// Has both peers say what they must not be able to say, wherever a line of the log holds a word of theirs.
