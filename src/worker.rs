@@ -237,7 +237,7 @@ mod tests {
             clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
             let (stream, address) = listener.accept().unwrap();
             stream.set_nonblocking(true).unwrap();
-            hand_over(&workers, stream, Client { address });
+            hand_over(&workers, stream, Client { address: address.into() });
             assert_eq!(load(), expected);
         }
         for client in &mut clients {

@@ -18,6 +18,7 @@ mod limits;
 mod load;
 mod metering;
 mod mistake;
+mod networks;
 mod outside;
 mod prices;
 mod process;
@@ -35,6 +36,7 @@ mod url;
 pub use load::{Sources, ledger_of, load, parse};
 pub use metering::{Durability, Metering, OnFailure};
 pub use mistake::{Mistake, Mistakes, Place, Spot};
+pub use networks::Networks;
 pub use prices::{built_in_prices, prices_of};
 pub use process::tls_identity;
 pub use proxy::Proxy;
@@ -76,6 +78,10 @@ pub struct Server {
     pub refuse_browsers_with: RefuseWith,
     /// Present: `wss` is served. Absent: `ws`.
     pub tls: Option<TlsIdentity>,
+    /// Whether every connection begins with a header of the PROXY protocol. True: `trusted_proxies` is not empty.
+    pub proxy_protocol: bool,
+    /// Who is believed when it says for which client it speaks.
+    pub trusted_proxies: Networks,
     /// Where a successor may take the listeners; absolute. A path that a unix socket can have.
     pub takeover_socket: Option<PathBuf>,
     /// Whether other processes may listen on the same addresses (`SO_REUSEPORT`).

@@ -4,12 +4,13 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
+use super::client_address::ClientAddress;
+use super::prices::NanoUsd;
 use crate::relay::events::{Event, SessionSettings, Usage};
 use crate::relay::link::Traffic;
 
@@ -32,7 +33,7 @@ pub struct LinkInfo {
     /// The name of the client's key.
     pub key: Rc<str>,
     /// Who connected.
-    pub client: SocketAddr,
+    pub client: ClientAddress,
     /// The upstream's name.
     pub upstream: Box<str>,
     /// What the client called the model.
@@ -43,10 +44,21 @@ pub struct LinkInfo {
     pub opened: Instant,
     /// The same by the calendar.
     pub opened_at: SystemTime,
+    /// How long it took until it stood.
+    pub set_up: SetUp,
     /// What the session has said since.
     pub heard: Heard,
     /// Frames and bytes so far.
     pub traffic: Traffic,
+}
+
+/// What came before the 101.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SetUp {
+    /// From the connection to the end of the request's head, TLS included.
+    pub request: Duration,
+    /// Until the upstream leg stood: all attempts, first event included.
+    pub dial: Duration,
 }
 
 /// What the upstream's events have told of a link.
@@ -59,6 +71,8 @@ pub struct Heard {
     first_response: Cell<Option<Duration>>,
     used: Cell<Usage>,
     responses: Cell<u64>,
+    /// `None`: something has no known cost.
+    cost: Cell<Option<NanoUsd>>,
 }
 
 impl Default for Heard {
@@ -71,6 +85,7 @@ impl Default for Heard {
             first_response: Cell::new(None),
             used: Cell::default(),
             responses: Cell::new(0),
+            cost: Cell::new(Some(NanoUsd::ZERO)),
         }
     }
 }
@@ -111,6 +126,17 @@ impl LinkInfo {
     /// How many responses have ended so far.
     pub fn responses(&self) -> u64 {
         self.heard.responses.get()
+    }
+
+    /// Adds what one of its events costs; `None`: nobody knows.
+    pub fn note_cost(&self, cost: Option<NanoUsd>) {
+        let sum = self.cost().zip(cost).map(|(sum, cost)| NanoUsd::new(sum.nano().saturating_add(cost.nano())));
+        self.heard.cost.set(sum);
+    }
+
+    /// What all of it has cost so far; `None`: nobody knows.
+    pub fn cost(&self) -> Option<NanoUsd> {
+        self.heard.cost.get()
     }
 
     /// What the client sends: `pcm16`, `g711_ulaw`, `g711_alaw`, or the upstream's own word.

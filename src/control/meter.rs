@@ -146,6 +146,7 @@ impl Meter {
         usage: crate::relay::events::Usage,
         seconds: Option<f64>,
     ) -> UsageRow {
+        self.info.note_cost(cost);
         UsageRow {
             at_ms: unix_ms(SystemTime::now()),
             link_id: self.info.id,

@@ -13,6 +13,11 @@ use super::config::{self, Allowance, Durability, OnFailure, Period};
 use super::ledger::{Accountant, Accounts, Health, Ledger, LedgerError, NewUsage, Opened, Record, Recorder, Settings};
 use super::prices::{NanoUsd, Prices};
 use super::quota::{Crossed, QuotaUsedUp, Quotas, Standing};
+use super::record::{self, clip};
+
+/// Of so many models it is said that they have no price. Clients may call a model as they like, where its upstream lets
+/// them.
+const MOST_UNPRICED: usize = 1_000;
 
 /// A worker's share of the metering. Clones share everything but the place in the line for the ledger.
 #[derive(Debug, Clone)]
@@ -120,8 +125,10 @@ impl Metering {
     /// A model was used that has no price. It is said once.
     pub fn note_unpriced(&self, model: &str) {
         let mut told = self.unpriced.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.insert(model.into()) {
-            tracing::warn!(model, "used without a price: recorded without a cost; add it to metering.prices");
+        let model = clip(model);
+        if told.len() < MOST_UNPRICED && !told.contains(&*model) {
+            told.insert((*model).into());
+            record::unpriced(&model);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The control plane: what is decided once per process or once per link.
 
+pub mod client_address;
 pub mod config;
 pub mod drain;
 pub mod keys;

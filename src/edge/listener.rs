@@ -28,7 +28,7 @@ pub async fn accept(listener: Rc<TcpListener>, hand_over: impl Fn(TcpStream, Cli
     loop {
         let (stream, address) = door.next().await;
         match stream.into_std() {
-            Ok(stream) => hand_over(stream, Client { address }),
+            Ok(stream) => hand_over(stream, Client { address: address.into() }),
             Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
         }
     }
@@ -39,7 +39,7 @@ pub async fn accept(listener: Rc<TcpListener>, hand_over: impl Fn(TcpStream, Cli
 pub fn take_queued(listener: &std::net::TcpListener, hand_over: impl Fn(TcpStream, Client)) -> io::Result<()> {
     loop {
         match listener.accept().and_then(|(stream, address)| stream.set_nonblocking(true).map(|()| (stream, address))) {
-            Ok((stream, address)) => hand_over(stream, Client { address }),
+            Ok((stream, address)) => hand_over(stream, Client { address: address.into() }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => return Err(error),

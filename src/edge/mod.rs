@@ -9,6 +9,7 @@ pub mod bind;
 pub mod browser;
 pub mod credential;
 pub mod failures;
+pub mod forwarded;
 pub mod gate;
 pub mod handshake;
 pub mod links;
@@ -17,6 +18,8 @@ pub mod liveness;
 pub mod load;
 pub mod loopback;
 pub mod pricing;
+pub mod proxies;
+pub mod proxy_header;
 pub mod query;
 pub mod refusal;
 pub mod service;
@@ -25,11 +28,11 @@ pub mod start;
 pub mod tls;
 pub mod upstream;
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::control::client_address::ClientAddress;
 use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
 use crate::control::drain::Drain;
 use crate::control::keys::Keys;
@@ -39,6 +42,7 @@ use crate::relay::link;
 use gate::{Counts, Gate};
 use links::Links;
 use liveness::Liveness;
+use proxies::Proxies;
 use tls::CurrentAcceptor;
 use upstream::Upstream;
 use upstream::dial::Deadlines;
@@ -55,6 +59,7 @@ pub struct Edge {
     keys: Keys,
     gate: Gate,
     upstreams: Vec<Rc<Upstream>>,
+    proxies: Proxies,
     tls: Arc<CurrentAcceptor>,
     liveness: Liveness,
     limits: config::Limits,
@@ -112,6 +117,7 @@ impl Edge {
             keys: Keys::new(&config.keys),
             gate: Gate::new(config, &common.counts),
             upstreams,
+            proxies: Proxies::new(&config.server),
             tls: common.tls.clone(),
             liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
@@ -199,6 +205,6 @@ fn share(all: u32, workers: NonZeroUsize, worker: usize) -> usize {
 /// Who connected, and over what.
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
-    /// The address of its end of the connection.
-    pub address: SocketAddr,
+    /// Where it is: its end of the connection, or what a trusted proxy says.
+    pub address: ClientAddress,
 }

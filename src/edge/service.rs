@@ -1,4 +1,4 @@
-//! One HTTP connection of a client: TLS, one request, and either a link or a refusal that arrives.
+//! One HTTP connection of a client: who it is, TLS, one request, and either a link or a refusal that arrives.
 //!
 //! It refuses to know what the checks are, and what a link does.
 
@@ -23,12 +23,15 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::admit::{self, admit};
 use super::browser::{self, Farewell};
 use super::load::Slot;
+use super::proxies::Speaker;
+use super::proxy_header::HeaderError;
 use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
 use super::tls::Conn;
 use super::upstream::attempts;
 use super::{Client, Edge, admin, start};
 use crate::control::config::RefuseWith;
+use crate::control::link_info::SetUp;
 use crate::control::record;
 use crate::relay::link::Leg;
 
@@ -41,18 +44,20 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Serves one connection, up to the moment when its link begins as a task of its own.
 ///
 /// Not cancel safe: dropped, it closes the connection.
-pub async fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot) {
-    let deadline = Instant::now() + edge.limits.handshake_timeout;
-    let Some(stream) = begin_tls(stream, &edge, deadline).await else { return };
+pub async fn serve(mut stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot) {
+    let accepted = Instant::now();
+    let deadline = accepted + edge.limits.handshake_timeout;
+    let Some(speaker) = introduce(&mut stream, client, &edge, deadline).await else { return };
+    let Some(stream) = begin_tls(stream, speaker.client, &edge, deadline).await else { return };
     let switched = Rc::new(Cell::new(None));
-    let service = Admission { client, edge: edge.clone(), switched: switched.clone() };
+    let service = Admission { accepted, speaker, edge: edge.clone(), switched: switched.clone() };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(deadline.saturating_duration_since(Instant::now()))
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await {
-        tracing::debug!(client = %client.address, %error, "a client's connection ended without a request");
+        record::no_request(speaker.client.address, &error);
         return;
     }
     let parts = connection.into_parts();
@@ -69,12 +74,19 @@ pub async fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot
     }
 }
 
-async fn begin_tls(stream: TcpStream, edge: &Edge, deadline: Instant) -> Option<Conn> {
+/// Who speaks over the connection. `None`: it has to be said, and was not.
+async fn introduce(stream: &mut TcpStream, client: Client, edge: &Edge, deadline: Instant) -> Option<Speaker> {
+    let introduced = timeout_at(deadline, edge.proxies.introduce(stream, client)).await;
+    let introduced = introduced.unwrap_or(Err(HeaderError::Late));
+    introduced.inspect_err(|error| record::not_introduced(client.address, error)).ok()
+}
+
+async fn begin_tls(stream: TcpStream, client: Client, edge: &Edge, deadline: Instant) -> Option<Conn> {
     let Some(acceptor) = edge.tls.load_full() else { return Some(Conn::Plain(stream)) };
     match timeout_at(deadline, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a client's TLS handshake failed");
+            record::tls_failed(client.address, &error);
             None
         }
         Err(_) => None,
@@ -107,7 +119,8 @@ async fn linger(mut stream: Conn, farewell: Option<Farewell>) {
 
 /// Answers the requests of one connection. What becomes of it behind a 101 leaves it in `switched`.
 struct Admission {
-    client: Client,
+    accepted: Instant,
+    speaker: Speaker,
     edge: Rc<Edge>,
     switched: Rc<Cell<Option<Switched>>>,
 }
@@ -125,14 +138,16 @@ impl Service<Request<Incoming>> for Admission {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (client, edge, switched) = (self.client, self.edge.clone(), self.switched.clone());
-        Box::pin(async move { Ok(answer(request, client, &edge, &switched).await) })
+        let (speaker, edge, switched) = (self.speaker, self.edge.clone(), self.switched.clone());
+        let arrived = self.accepted.elapsed();
+        Box::pin(async move { Ok(answer(request, arrived, speaker, &edge, &switched).await) })
     }
 }
 
 async fn answer(
     request: Request<Incoming>,
-    client: Client,
+    arrived: Duration,
+    speaker: Speaker,
     edge: &Edge,
     switched: &Cell<Option<Switched>>,
 ) -> Response<Full<Bytes>> {
@@ -140,6 +155,7 @@ async fn answer(
         return response;
     }
     let (head, _) = request.into_parts();
+    let client = edge.proxies.client_of(speaker, &head.headers);
     let request_id = request_id(head.headers.get(REQUEST_ID));
     let note = |refusal: &Refusal| {
         record::refused(&request_id, client.address, refusal.status.as_u16(), refusal.code, &refusal.message);
@@ -148,7 +164,7 @@ async fn answer(
         Ok(upgrade) => upgrade,
         Err(refusal) => return refusal.response(&request_id),
     };
-    let outcome = match open(&head, &request_id, client, edge).await.inspect_err(note) {
+    let outcome = match open(&head, &request_id, arrived, client, edge).await.inspect_err(note) {
         Ok(begun) => Switched::Link(Box::new(begun)),
         Err(refusal) if edge.refuse_browsers_with == RefuseWith::Event && browser::asks(&head) => {
             Switched::Refused(Farewell::new(&refusal, request_id.to_str().unwrap_or_default()))
@@ -162,11 +178,14 @@ async fn answer(
 async fn open(
     head: &hyper::http::request::Parts,
     request_id: &HeaderValue,
+    arrived: Duration,
     client: Client,
     edge: &Edge,
 ) -> Result<Begun, Refusal> {
     let admitted = admit(edge, head, client, request_id)?;
     let max_message_bytes = edge.limits.max_message_bytes;
+    let dialled = Instant::now();
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
-    Ok(Begun { admitted, opened, client })
+    let set_up = SetUp { request: arrived, dial: dialled.elapsed() };
+    Ok(Begun { admitted, opened, client, set_up })
 }

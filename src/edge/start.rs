@@ -19,7 +19,7 @@ use super::refusal::REQUEST_ID;
 use super::tls::Conn;
 use super::upstream::attempts::Opened;
 use super::{Client, Edge};
-use crate::control::link_info::{Heard, LinkInfo};
+use crate::control::link_info::{Heard, LinkInfo, SetUp};
 use crate::control::meter::Meter;
 use crate::control::record;
 use crate::relay::link::{Leg, Link, Traffic};
@@ -34,6 +34,8 @@ pub struct Begun {
     pub opened: Opened,
     /// Who asked.
     pub client: Client,
+    /// How long that took.
+    pub set_up: SetUp,
 }
 
 /// The answer to a client whose upgrade is taken.
@@ -53,7 +55,7 @@ pub fn switching(upgrade: Upgrade, request_id: &HeaderValue) -> Response<Full<By
 
 /// Begins the link on the worker of `edge`. `slot` counts it there until it ends.
 pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
-    let Begun { admitted, opened, client: Client { address } } = begun;
+    let Begun { admitted, opened, client: Client { address }, set_up } = begun;
     let places = admitted.places;
     let Opened { upstream, model_sent, leg, place } = opened;
     let pricing = pricing(&admitted.wanted.route, &upstream.config);
@@ -75,6 +77,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         model_asked: model_asked.into(),
         model_sent: model_sent.into(),
         opened: Instant::now(),
+        set_up,
         opened_at: SystemTime::now(),
         heard: Heard::default(),
         traffic,

@@ -80,8 +80,8 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 
 #[test]
 fn a_key_of_a_feature_that_is_not_there_yet_is_unknown() {
-    let setup = Setup::file(&format!("[server]\nforwarding = \"verbatim\"\nproxy_protocol = true\n{UPSTREAM}{KEY}"));
-    assert_told(&setup.told(), &["server.forwarding: unknown key", "server.proxy_protocol: unknown"]);
+    let setup = Setup::file(&format!("[server]\nforwarding = \"verbatim\"\n{UPSTREAM}{KEY}"));
+    assert_told(&setup.told(), &["server.forwarding: unknown key"]);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn what_a_file_leaves_out_has_its_default() {
     assert_eq!((limits.max_links.get(), limits.auth_failures_per_minute.get()), (50_000, 30));
     let server = config.server;
     assert_eq!((server.refuse_browsers_with, server.takeover_socket), (RefuseWith::Http, None));
-    assert!(!server.reuse_port);
+    assert!(!server.reuse_port && !server.proxy_protocol && server.trusted_proxies.is_empty());
     let key = &config.keys[0];
     assert_eq!((key.max_links, key.new_links_per_minute), (None, None));
     assert_eq!((config.log.format, config.log.level.as_str()), (LogFormat::Text, "info"));
@@ -173,6 +173,7 @@ fn environment_overrides_a_single_value() {
         .env("RELAY_LIMITS__DRAIN_TIMEOUT", "0")
         .env("RELAY_SERVER__REFUSE_BROWSERS_WITH", "event")
         .env("RELAY_SERVER__REUSE_PORT", "true")
+        .env("RELAY_SERVER__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]")
         .env("RELAY_SERVER__TAKEOVER_SOCKET", "/run/relay.sock")
         .env("RELAY_METERING__RETENTION", "90d")
         .env("RELAY_LOG__FORMAT", "\"json\"")
@@ -185,6 +186,7 @@ fn environment_overrides_a_single_value() {
     assert_eq!(config.limits.dial_timeout, Duration::from_secs(2));
     assert_eq!((config.limits.max_links.get(), config.limits.drain_timeout), (7, None));
     assert_eq!((config.server.refuse_browsers_with, config.server.reuse_port), (RefuseWith::Event, true));
+    assert!(config.server.trusted_proxies.contain([10, 1, 2, 3].into()));
     assert_eq!(config.server.takeover_socket, Some(PathBuf::from("/run/relay.sock")));
     assert_eq!(config.metering.retention, Some(Duration::from_hours(90 * 24)));
     assert_eq!(config.log.format, LogFormat::Json);
@@ -211,7 +213,8 @@ fn what_is_printed_loads_again() {
     let (cert, key) = identity();
     let text = format!(
         "[server]\nlisten = [\"[::]:0\"]\nworkers = 2\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n\
-         allowed_origins = [\"https://a.b\"]\nrefuse_browsers_with = \"event\"\ntakeover_socket = \"s\"\nreuse_port = true\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"t\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n\
+         allowed_origins = [\"https://a.b\"]\nrefuse_browsers_with = \"event\"\ntakeover_socket = \"s\"\nreuse_port = true\n\
+         proxy_protocol = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"t\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n\
          max_links = 8\nmax_link = \"61s\"\nidle_timeout = \"0\"\nping_interval = \"62s\"\nsettle_timeout = \"63s\"\n\
          drain_grace = 0\ndrain_timeout = \"0s\"\ndrain_spread = \"64s\"\nauth_failures_per_minute = 6\n[log]\nformat = \"json\"\n\
          [metering]\nledger = \"l.db\"\ndurability = \"before_delivery\"\non_failure = \"log\"\nretention = \"1y\"\ntranscription = true\nprices = \"p.toml\"\n\
@@ -231,6 +234,8 @@ fn what_is_printed_loads_again() {
         "auth = \"keys\"",
         "refuse_browsers_with = \"event\"",
         "reuse_port = true",
+        "proxy_protocol = true",
+        "trusted_proxies = [\"10.0.0.0/8\", \"::1/128\"]",
         "max_links = 8",
         "max_link = \"1m1s\"",
         "idle_timeout = \"0s\"",
@@ -279,7 +284,7 @@ proptest::proptest! {
         let quoted = toml::Value::String(text.clone());
         let setup = |lines: String| load_quietly(&Setup::file(&lines));
         setup(text.clone());
-        setup(format!("[server]\nlisten = [{quoted}]\ntakeover_socket = {quoted}\nallowed_origins = [{quoted}, \"{path}\"]\n[log]\nlevel = {quoted}\n"));
+        setup(format!("[server]\nlisten = [{quoted}]\ntakeover_socket = {quoted}\ntrusted_proxies = [{quoted}]\nallowed_origins = [{quoted}, \"{path}\"]\n[log]\nlevel = {quoted}\n"));
         setup(format!("[limits]\ndial_timeout = {quoted}\nidle_timeout = {quoted}\nmax_message_bytes = {quoted}\n[[keys]]\nexpires = {quoted}\nsha256 = {quoted}\n"));
         for kind in ["openai", "azure", "compatible"] {
             setup(format!("[[upstreams]]\nkind = \"{kind}\"\nurl = \"{path}\"\nname = {quoted}\nheaders = {{ {quoted} = {quoted} }}\nstatus_map = {{ {quoted} = 503 }}\nwarm_max_idle = {quoted}\ntranscription = {quoted}\nproxy = {quoted}\n"));

@@ -112,6 +112,39 @@ fn a_way_to_refuse_browsers_is_one_of_two() {
 }
 
 #[test]
+fn a_proxy_that_is_believed_is_a_network_or_an_address() {
+    let server = |lines: &str| Setup::file(&format!("[server]\n{lines}{UPSTREAM}{KEY}"));
+    let trusted = server("trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::1\"]\n").config().server;
+    assert!(!trusted.proxy_protocol);
+    let believed = ["10.255.0.1", "::ffff:10.255.0.1", "2001:db8::1"];
+    assert!(believed.iter().all(|address| trusted.trusted_proxies.contain(address.parse().unwrap())));
+    assert!(!trusted.trusted_proxies.contain("2001:db8::2".parse().unwrap()));
+    let told = server("proxy_protocol = 1\ntrusted_proxies = [\"balancer\", \"10.0.0.1/8\", 7]\n").told();
+    assert_told(
+        &told,
+        &[
+            "proxy_protocol: expected true or false",
+            "trusted_proxies[0]: `balancer` is not a network; write one such as 10.0.0.0/8",
+            "trusted_proxies[1]: `10.0.0.1/8` has bits behind its prefix; write 10.0.0.0/8",
+            "trusted_proxies[2]: expected a string, found an integer",
+        ],
+    );
+}
+
+#[test]
+fn the_proxy_protocol_needs_a_proxy() {
+    let server = |lines: &str| Setup::file(&format!("[server]\n{lines}{UPSTREAM}{KEY}"));
+    for lines in ["proxy_protocol = true\n", "proxy_protocol = true\ntrusted_proxies = []\n"] {
+        assert_told(
+            &server(lines).told(),
+            &["2:18: server.proxy_protocol: true, and nobody may send the header; list"],
+        );
+    }
+    assert_told(&server("proxy_protocol = true\ntrusted_proxies = [\"x\"]\n").told(), &["trusted_proxies[0]: `x` is"]);
+    assert!(server("proxy_protocol = true\ntrusted_proxies = [\"::1\"]\n").config().server.proxy_protocol);
+}
+
+#[test]
 fn an_operator_from_elsewhere_needs_a_token() {
     let admin = |lines: &str| Setup::file(&format!("[admin]\n{lines}{UPSTREAM}{KEY}")).env("TOKEN", "from-env\n");
     let open = "listen = \"0.0.0.0:9090\"\n";

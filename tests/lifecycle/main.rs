@@ -1,10 +1,12 @@
-//! How the relay comes and goes, as a process: what its clients notice of a drain, a successor, and a service manager.
+//! How the relay comes and goes, as a process: what its clients notice of a drain, a successor, and a service manager;
+//! and what its log says.
 //!
 //! Linux only: that is where the tests can hold a process still, and look at what it has.
 #![cfg(target_os = "linux")]
 
 mod drain;
 mod ledger;
+mod log;
 mod manager;
 mod peers;
 mod process;

@@ -88,8 +88,9 @@ impl Setup {
         let Self { upstream, server, limits, more, arguments } = self;
         let listen = if server.contains("listen =") { "" } else { "listen = [\"127.0.0.1:0\"]\n" };
         let admin = if more.contains("[admin]") { "" } else { "[admin]\nlisten = \"127.0.0.1:0\"\n" };
+        let workers = if server.contains("workers =") { "" } else { "workers = 2\n" };
         let config = format!(
-            "[server]\n{listen}auth = \"none\"\nworkers = 2\n{server}{admin}[limits]\n{limits}[[upstreams]]\n\
+            "[server]\n{listen}auth = \"none\"\n{workers}{server}{admin}[limits]\n{limits}[[upstreams]]\n\
              name = \"test\"\nkind = \"compatible\"\nurl = \"{upstream}/v1/realtime?model={{model}}\"\n{more}"
         );
         std::fs::write(&file, config).unwrap();

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::Value;
+use socket2::SockRef;
 use tokio::net::TcpSocket;
 
 use super::head::Head;
@@ -27,7 +28,8 @@ pub fn client(relay: &dyn Reached) -> Client<'_> {
     let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
     let (method, path, version) = ("GET", "/v1/realtime".to_owned(), "HTTP/1.1");
     let from = Ipv4Addr::LOCALHOST;
-    Client { relay, from, method, path, version, query: Vec::new(), headers, behind: Vec::new() }
+    let (announced, query, behind) = (Vec::new(), Vec::new(), Vec::new());
+    Client { relay, from, announced, method, path, version, query, headers, behind }
 }
 
 #[derive(Clone)]
@@ -35,6 +37,7 @@ pub fn client(relay: &dyn Reached) -> Client<'_> {
 pub struct Client<'r> {
     relay: &'r dyn Reached,
     from: Ipv4Addr,
+    announced: Vec<u8>,
     method: &'static str,
     path: String,
     version: &'static str,
@@ -47,6 +50,12 @@ impl Client<'_> {
     /// Connects from this loopback address, of which Linux has 16 million.
     pub fn from(mut self, address: [u8; 4]) -> Self {
         self.from = address.into();
+        self
+    }
+
+    /// Connects through a balancer that sends these bytes first, before TLS and in one segment with what follows.
+    pub fn announced(mut self, header: &[u8]) -> Self {
+        self.announced = header.to_vec();
         self
     }
 
@@ -113,8 +122,9 @@ impl Client<'_> {
 
     /// Sends the request.
     pub async fn ask(self) -> Asking {
-        let mut wire = connect_from(self.from, self.relay).await;
-        wire.send(&self.bytes()).await;
+        let mut wire = connect_from(self.from, self.relay, &self.announced).await;
+        let announced = if self.relay.authority().is_none() { &self.announced[..] } else { b"" };
+        wire.send(&[announced, &self.bytes()].concat()).await;
         Asking { wire }
     }
 
@@ -131,15 +141,21 @@ impl Client<'_> {
 
 /// A connection to the client listener, over which nothing was said yet.
 pub async fn connect(relay: &dyn Reached) -> Wire {
-    connect_from(Ipv4Addr::LOCALHOST, relay).await
+    connect_from(Ipv4Addr::LOCALHOST, relay, b"").await
 }
 
-async fn connect_from(address: Ipv4Addr, relay: &dyn Reached) -> Wire {
+/// What is announced is sent here only where TLS follows; else it goes with the request.
+async fn connect_from(address: Ipv4Addr, relay: &dyn Reached, announced: &[u8]) -> Wire {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((address, 0))).unwrap();
     let stream = within("a connection", socket.connect(relay.address())).await.unwrap();
     match relay.authority() {
-        Some(authority) => authority.connect(stream).await,
+        Some(authority) => {
+            // The system keeps it until more is written.
+            let sent = SockRef::from(&stream).send_with_flags(announced, libc::MSG_MORE).unwrap();
+            assert_eq!(sent, announced.len());
+            authority.connect(stream).await
+        }
         None => Wire::new(stream),
     }
 }
@@ -178,6 +194,11 @@ impl Asking {
             assert!(matches!(self.wire.fill("an answer").await, Ok(1..)), "an answer");
         }
         self.wire.unread().starts_with(switching)
+    }
+
+    /// Whether anything is answered before the connection ends.
+    pub async fn is_answered(&mut self) -> bool {
+        matches!(self.wire.fill("an answer, or the end").await, Ok(1..))
     }
 
     /// The head of whatever is answered.

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::outside::{self, Outside};
 use super::table::{Given, Table};
-use super::{Admin, Auth, Log, LogFormat, Origins, RefuseWith, Secret, Server, TlsIdentity};
+use super::{Admin, Auth, Log, LogFormat, Networks, Origins, RefuseWith, Secret, Server, TlsIdentity, networks};
 
 /// More threads than any machine has cores are a slip.
 const MOST_WORKERS: usize = 1024;
@@ -24,6 +24,7 @@ pub(super) fn server(mut table: Table<'_>, outside: &Outside<'_>) -> (Server, Gi
     let words = [("keys", Auth::Keys), ("passthrough", Auth::Passthrough), ("none", Auth::None)];
     let absent = Given { value: Auth::Keys, spot: table.spot_of("auth") };
     let auth = table.word("auth", &words).unwrap_or(absent);
+    let (proxy_protocol, trusted_proxies) = proxies(&mut table);
     let server = Server {
         listen: listen(&mut table, auth.value),
         workers: workers(&mut table),
@@ -33,6 +34,8 @@ pub(super) fn server(mut table: Table<'_>, outside: &Outside<'_>) -> (Server, Gi
             .word("refuse_browsers_with", &[("http", RefuseWith::Http), ("event", RefuseWith::Event)])
             .map_or(RefuseWith::Http, |given| given.value),
         tls: tls(&mut table, outside),
+        proxy_protocol,
+        trusted_proxies,
         takeover_socket: takeover_socket(&mut table, outside),
         reuse_port: table.boolean("reuse_port").is_some_and(|given| given.value),
     };
@@ -148,6 +151,24 @@ fn origin(text: &str) -> Result<String, String> {
         return Err(wrong());
     }
     Ok(text.to_ascii_lowercase())
+}
+
+/// Whether proxies have to announce whom they speak for, and the proxies that are believed.
+fn proxies(table: &mut Table<'_>) -> (bool, Networks) {
+    let protocol = table.boolean("proxy_protocol");
+    let trusted = table.texts("trusted_proxies").map(|given| given.value).unwrap_or_default();
+    if let Some(Given { value: true, spot }) = &protocol
+        && trusted.is_empty()
+    {
+        table.note(
+            spot,
+            "true, and nobody may send the header; list your load balancers, trusted_proxies = [\"10.0.0.0/8\"]",
+        );
+    }
+    let network =
+        |Given { value, spot }: Given<String>| networks::parse(&value).map_err(|what| table.note(&spot, what)).ok();
+    let trusted = trusted.into_iter().filter_map(network).collect();
+    (protocol.is_some_and(|given| given.value), trusted)
 }
 
 fn tls(table: &mut Table<'_>, outside: &Outside<'_>) -> Option<TlsIdentity> {

@@ -49,6 +49,8 @@ struct ShownServer {
     refuse_browsers_with: &'static str,
     tls_cert: Option<String>,
     tls_key: Option<String>,
+    proxy_protocol: bool,
+    trusted_proxies: Vec<String>,
     takeover_socket: String,
     reuse_port: bool,
 }
@@ -183,6 +185,8 @@ fn server(config: &Config) -> ShownServer {
         },
         tls_cert: server.tls.as_ref().map(|tls| tls.cert_file.display().to_string()),
         tls_key: server.tls.as_ref().map(|tls| tls.key_file.display().to_string()),
+        proxy_protocol: server.proxy_protocol,
+        trusted_proxies: server.trusted_proxies.iter().map(ToString::to_string).collect(),
         takeover_socket: server.takeover_socket.as_ref().map_or_else(String::new, |path| path.display().to_string()),
         reuse_port: server.reuse_port,
     }

@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::listener::Door;
+use crate::control::record;
 use desk::Desk;
 
 pub use desk::{NotReloaded, Operations, Unanswered};
@@ -54,6 +55,6 @@ async fn serve_connection(stream: TcpStream, desk: Rc<Desk<impl Operations>>) {
         .header_read_timeout(REQUEST_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "an admin connection failed");
+        record::operator_failed(&error);
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! It refuses to know how any of it is found out.
 
-use std::net::SocketAddr;
 use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::control::client_address::ClientAddress;
 use crate::control::link_info::LinkInfo;
 
 /// One upstream at one moment, over all workers.
@@ -59,7 +59,7 @@ pub struct LinkStatus {
     /// The upstream's name.
     pub upstream: String,
     /// Who connected.
-    pub client: SocketAddr,
+    pub client: ClientAddress,
     /// When its 101 was answered, in Unix milliseconds.
     pub opened_ms: u64,
     /// Frames from the client.

@@ -10,6 +10,7 @@ mod negotiation;
 mod order;
 mod origin;
 mod probes;
+mod proxies;
 mod route;
 
 use crate::support::client::{Client, client};
