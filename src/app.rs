@@ -1,11 +1,13 @@
 //! The only plane that knows every other: builds a relay from its configuration, binds, starts its threads, and has it
 //! drained. `sockets` are inherited or bound, `acceptor` is the thread that lets clients and operators in through its
-//! `doors`, `house` what it empties in the end, `operations` what operators have done.
+//! `doors`, `house` what it empties in the end, `operations` what operators have done, `scrape` what
+//! is asked of everybody when the metrics are read.
 
 mod acceptor;
 mod doors;
 mod house;
 mod operations;
+mod scrape;
 mod sockets;
 
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::control::config::Config;
 use crate::control::drain::{Drain, Schedule};
 use crate::control::metering::Metering;
+use crate::control::metrics::Metrics;
 use crate::control::takeover::Offer;
 use crate::edge::links::Which;
 use crate::edge::upstream::shared::Shared;
@@ -61,18 +64,21 @@ impl Relay {
         let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
         let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
         let mailboxes = Arc::<OnceLock<Vec<Mailbox>>>::default();
-        let (metering, ledger) = Metering::start(&config, end_links_of_key(&mailboxes))?;
+        let metrics = Metrics::new(&config);
+        let (metering, ledger) = Metering::start(&config, &metrics, end_links_of_key(&mailboxes))?;
         let common = Common {
             counts: Arc::default(),
             upstreams: upstreams.clone(),
             drain: drain.clone(),
             metering: metering.clone(),
+            metrics: metrics.clone(),
         };
         let workers = workers(&config, &common)?;
         let _ = mailboxes.set(workers.iter().map(Worker::mailbox).collect());
         let token = config.admin.token.clone();
         let file = config.metering.ledger.clone();
-        let openings = Openings { sockets, token, offer, upstreams, workers, drain: drain.clone(), metering, file };
+        let openings =
+            Openings { sockets, token, offer, upstreams, workers, drain: drain.clone(), metering, metrics, file };
         let acceptor = Acceptor::start(openings, schedule, ledger).context("cannot accept connections")?;
         Ok(Self { addresses, admin_address, drain, schedule, acceptor })
     }

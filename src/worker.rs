@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::edge::admin::LinkStatus;
@@ -32,6 +32,8 @@ pub enum Mail {
     Serve(Accepted),
     /// Tell how each link does.
     Snapshot(oneshot::Sender<Vec<LinkStatus>>),
+    /// Publish what was counted, and say when that is done.
+    Publish(oneshot::Sender<()>),
     /// End some links, and tell how many there were.
     End {
         /// Which.
@@ -157,6 +159,10 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Mail>, edge: Rc<Edge>) {
             Mail::Serve(accepted) => serve(accepted, &edge),
             // Whoever asked may have stopped to wait.
             Mail::Snapshot(told) => drop(told.send(edge.links())),
+            Mail::Publish(done) => {
+                edge.publish(Handle::current().metrics().worker_total_busy_duration(0));
+                let _ = done.send(());
+            }
             Mail::End { which, decision, ended } => drop(ended.send(edge.end(&which, decision))),
             Mail::EndAll(decision, spread) => {
                 let edge = edge.clone();
@@ -185,6 +191,7 @@ mod tests {
     use super::*;
     use crate::control::config;
     use crate::control::metering::Metering;
+    use crate::control::metrics::Metrics;
     use crate::edge::Common;
     use crate::edge::upstream::shared::Shared;
 
@@ -195,8 +202,9 @@ mod tests {
             let mut config = config::parse(config).map_err(io::Error::other)?;
             config.metering.ledger = folder.join(format!("{number}.db"));
             let upstreams = vec![Arc::new(Shared::new(&config.upstreams[0]))];
-            let (metering, _) = Metering::start(&config, |_| ()).map_err(io::Error::other)?;
-            let common = Common { counts: Arc::default(), upstreams, drain: Arc::default(), metering };
+            let metrics = Metrics::new(&config);
+            let (metering, _) = Metering::start(&config, &metrics, |_| ()).map_err(io::Error::other)?;
+            let common = Common { counts: Arc::default(), upstreams, drain: Arc::default(), metering, metrics };
             Edge::new(&config, &common, number).map_err(io::Error::other)
         })
         .unwrap()

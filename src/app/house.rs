@@ -13,10 +13,12 @@ use tokio::task::spawn_local;
 
 use super::doors::{Door, Doors};
 use super::operations::Operated;
+use super::scrape::Scrape;
 use super::sockets::Sockets;
 use crate::control::config::Secret;
 use crate::control::drain::{Drain, House};
 use crate::control::metering::Metering;
+use crate::control::metrics::Metrics;
 use crate::control::takeover::{Labelled, Offer};
 use crate::edge::upstream::shared::Shared;
 use crate::edge::{Client, admin, listener};
@@ -39,6 +41,8 @@ pub(super) struct Openings {
     pub(super) drain: Arc<Drain>,
     /// What is used, and what it costs.
     pub(super) metering: Metering,
+    /// What is counted.
+    pub(super) metrics: Metrics,
     /// The ledger's.
     pub(super) file: PathBuf,
 }
@@ -53,10 +57,18 @@ impl OpenHouse {
     /// Begins to accept, in tasks of this thread's runtime. What can fail for want of something in the world outside comes
     /// last, and the successors' place at the very end: from then on, the predecessor's is gone.
     pub(super) fn open(openings: Openings) -> io::Result<Self> {
-        let Openings { sockets: Sockets { clients, admin }, token, offer, upstreams, workers, drain, metering, file } =
+        let Openings { sockets: Sockets { clients, admin }, token, offer, upstreams, workers, drain, metering, .. } =
             openings;
         let workers = Rc::new(workers);
-        let operated = Operated { upstreams, workers: workers.clone(), drain: drain.clone(), metering, ledger: file };
+        let scrape = Scrape::new(openings.metrics, workers.len());
+        let operated = Operated {
+            upstreams,
+            workers: workers.clone(),
+            drain: drain.clone(),
+            metering,
+            ledger: openings.file,
+            scrape,
+        };
         let mut doors = vec![open(admin, |admin| admin::serve(admin, token, operated))?];
         for client in clients {
             doors.push(open(client, |client| listener::accept(client, to_workers(&workers)))?);

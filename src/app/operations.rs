@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::scrape::Scrape;
 use crate::control::drain::Drain;
-use crate::control::ledger::{By, Group, report};
+use crate::control::ledger::{By, Group, Health, report};
 use crate::control::metering::Metering;
+use crate::control::metrics::{Moment, UpstreamNow};
 use crate::edge::admin::{LinkStatus, Operations, Unanswered, UpstreamStatus};
 use crate::edge::links::Which;
 use crate::edge::upstream::shared::Shared;
@@ -23,7 +25,7 @@ use crate::relay::ending::Decision;
 use crate::worker::{Mail, Worker};
 
 /// A worker comes to its mail between two polls of its links, so this is a worker in trouble.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process, as its operators see it.
 pub(super) struct Operated {
@@ -37,6 +39,8 @@ pub(super) struct Operated {
     pub(super) metering: Metering,
     /// The file.
     pub(super) ledger: PathBuf,
+    /// What is counted.
+    pub(super) scrape: Scrape,
 }
 
 impl Operations for Operated {
@@ -62,6 +66,21 @@ impl Operations for Operated {
         let mail = |ended| Mail::End { which: which.clone(), decision, ended };
         // A worker that does not answer may be the one that has it.
         Ok(answers(&self.workers, mail).await?.into_iter().sum::<usize>() > 0)
+    }
+
+    async fn metrics(&self) -> Result<String, String> {
+        let workers = self.scrape.publish(&self.workers).await;
+        self.scrape
+            .text(Moment {
+                ready: self.unready().is_none(),
+                phase: self.drain.phase(),
+                workers,
+                upstreams: self.upstreams().into_iter().map(UpstreamNow::from).collect(),
+                ledger_is_well: *self.metering.recorder.health() == Health::Ok,
+                ledger_queue: (self.metering.recorder.waiting(), self.metering.recorder.room_for()),
+                quotas: self.metering.quota_ratios(),
+            })
+            .await
     }
 
     async fn usage(&self, by: By, since: Option<SystemTime>) -> Result<Value, String> {

@@ -30,12 +30,14 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
 use crate::control::drain::Drain;
 use crate::control::keys::Keys;
 use crate::control::link_info::LinkInfo;
 use crate::control::metering::Metering;
+use crate::control::metrics::{Measures, Metrics};
 use crate::relay::ending::Decision;
 use crate::relay::link;
 use crate::relay::table::Table;
@@ -66,6 +68,7 @@ pub struct Edge {
     link_limits: Rc<link::Limits>,
     drain: Arc<Drain>,
     metering: Rc<Metering>,
+    measures: Rc<Measures>,
     links: Rc<Table<Uuid, LinkInfo>>,
     /// Since this was decided, a link ends as soon as it begins.
     over: Cell<Option<Decision>>,
@@ -82,15 +85,18 @@ pub struct Common {
     pub drain: Arc<Drain>,
     /// What is used, and what it costs.
     pub metering: Metering,
+    /// Where each of them publishes what it counts.
+    pub metrics: Metrics,
 }
 
 impl Edge {
     /// The edge that `config` describes, on the worker of this number. Fails where the TLS stack refuses a certificate, a
     /// key or an authority.
     pub fn new(config: &Config, common: &Common, worker: usize) -> Result<Self, tls::TlsError> {
+        let measures = Rc::new(Measures::new(&common.metrics, worker));
         let upstreams = config.upstreams.iter().zip(&common.upstreams).map(|(upstream, shared)| {
             let warm = share(upstream.warm, config.server.workers, worker);
-            Upstream::new(upstream, shared.clone(), warm).map(Rc::new)
+            Upstream::new(upstream, shared.clone(), warm, measures.clone()).map(Rc::new)
         });
         let upstreams = upstreams.collect::<Result<_, _>>()?;
         Ok(Self {
@@ -106,6 +112,7 @@ impl Edge {
             link_limits: Rc::new(link_limits(&config.limits)),
             drain: common.drain.clone(),
             metering: Rc::new(common.metering.clone()),
+            measures,
             links: Rc::default(),
             over: Cell::new(None),
         })
@@ -117,6 +124,11 @@ impl Edge {
         for upstream in &self.upstreams {
             pool::keep_filled(upstream, opening);
         }
+    }
+
+    /// Lets everybody know what this worker has counted. `busy`: how long it has done anything but wait.
+    pub fn publish(&self, busy: Duration) {
+        self.measures.publish(busy);
     }
 
     /// Why no new client should be sent here; `None`: all are welcome.

@@ -27,8 +27,10 @@ use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
 use super::tls::Conn;
 use super::upstream::attempts;
+use super::upstream::dial::OpenLeg;
 use super::{Client, Edge, admin, start};
 use crate::control::config::RefuseWith;
+use crate::control::metrics::Stage;
 use crate::control::record;
 use crate::relay::link::Leg;
 
@@ -75,9 +77,13 @@ async fn begin_tls(stream: TcpStream, edge: &Edge, deadline: Instant) -> Option<
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             tracing::debug!(%error, "a client's TLS handshake failed");
+            edge.measures.tls_failed();
             None
         }
-        Err(_) => None,
+        Err(_) => {
+            edge.measures.tls_failed();
+            None
+        }
     }
 }
 
@@ -139,16 +145,18 @@ async fn answer(
     if let Some(response) = admin::probe(&request, edge.unready()) {
         return response;
     }
+    let begun = Instant::now();
     let (head, _) = request.into_parts();
     let request_id = request_id(head.headers.get(REQUEST_ID));
     let note = |refusal: &Refusal| {
+        edge.measures.refused(refusal.code);
         record::refused(&request_id, client.address, refusal.status.as_u16(), refusal.code, &refusal.message);
     };
     let upgrade = match admit::upgrade(edge, &head).inspect_err(note) {
         Ok(upgrade) => upgrade,
         Err(refusal) => return refusal.response(&request_id),
     };
-    let outcome = match open(&head, &request_id, client, edge).await.inspect_err(note) {
+    let outcome = match open(&head, &request_id, client, edge, begun).await.inspect_err(note) {
         Ok(begun) => Switched::Link(Box::new(begun)),
         Err(refusal) if edge.refuse_browsers_with == RefuseWith::Event && browser::asks(&head) => {
             Switched::Refused(Farewell::new(&refusal, request_id.to_str().unwrap_or_default()))
@@ -164,9 +172,23 @@ async fn open(
     request_id: &HeaderValue,
     client: Client,
     edge: &Edge,
+    begun: Instant,
 ) -> Result<Begun, Refusal> {
     let admitted = admit(edge, head, client, request_id)?;
+    edge.measures.took(Stage::Admission, begun.elapsed());
     let max_message_bytes = edge.limits.max_message_bytes;
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
+    note_setup(edge, &opened.leg);
     Ok(Begun { admitted, opened, client })
+}
+
+/// Measures what the client has waited for, which is nothing where its leg was opened ahead.
+fn note_setup(edge: &Edge, leg: &OpenLeg) {
+    if leg.opened_as.is_some() {
+        return;
+    }
+    edge.measures.took(Stage::Dial, leg.took.dial);
+    if let Some(first_event) = leg.took.first_event {
+        edge.measures.took(Stage::FirstEvent, first_event);
+    }
 }

@@ -63,7 +63,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         // Nobody asked for one by name.
         Route::Transcription | Route::Call(_) => model_sent.clone(),
     };
-    let traffic = Traffic::default();
+    let traffic = Traffic::one_of(&edge.measures.tallies);
     let info = Rc::new(LinkInfo {
         id: uuid::Uuid::new_v4(),
         request_id: admitted.wanted.request_id.to_str().unwrap_or_default().into(),
@@ -94,10 +94,13 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         link = link.until_key_expires(tokio::time::Instant::now() + left);
     }
     record::opened(&info);
+    edge.measures.link_opened(&info);
+    let measures = edge.measures.clone();
     let registered = edge.register(&info);
     tokio::task::spawn_local(async move {
         let report = link.run(&registered.orders, &info.request_id).await;
         record::ended(&info, &report);
+        measures.link_ended(&info, &report);
         // Boxed: only the end needs it, and this task is most of what an idle link costs.
         Box::pin(link.into_tap().into_observer().end(&report)).await;
         drop((registered, slot, places, place));
