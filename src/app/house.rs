@@ -14,6 +14,7 @@ use super::certificates;
 use super::doors::{Door, Doors};
 use super::operations::Operated;
 use super::renewal::{Renewer, Source};
+use super::scrape::Scrape;
 use super::sockets::Sockets;
 use crate::control::drain::House;
 use crate::control::ledger::Accountant;
@@ -50,10 +51,11 @@ impl OpenHouse {
     pub(super) fn open(openings: Openings, accountant: Accountant) -> io::Result<Self> {
         let Openings { sockets: Sockets { clients, admin }, offer, workers, in_force, source, renewals } = openings;
         let (workers, drain) = (Rc::new(workers), in_force.common.drain.clone());
+        let scrape = Scrape::new(in_force.common.metrics.clone(), workers.len());
         let renewer = Rc::new(Renewer::new(source, workers.clone(), accountant, in_force));
         spawn_local(obey(renewals, renewer.clone()));
         spawn_local(certificates::watch(renewer.clone()));
-        let operated = Operated { workers: workers.clone(), drain: drain.clone(), renewer };
+        let operated = Operated { workers: workers.clone(), drain: drain.clone(), renewer, scrape };
         let mut doors = vec![open(admin, |admin| admin::serve(admin, operated))?];
         for client in clients {
             doors.push(open(client, |client| listener::accept(client, to_workers(&workers)))?);
