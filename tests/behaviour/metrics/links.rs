@@ -34,19 +34,23 @@ impl End {
         (Self::UpstreamBreaksTheRules, "upstream_protocol_error"),
     ];
 
-    async fn bring_about(self, (mut ours, mut theirs): (Leg, Leg)) {
+    /// Whoever does not go stays, so that nothing else ends the link.
+    async fn bring_about(self, (mut ours, mut theirs): (Leg, Leg)) -> Vec<Leg> {
         match self {
             Self::ClientCloses => ours.close(1000, "").await,
             Self::UpstreamCloses => theirs.close(1000, "").await,
-            Self::ClientGoes | Self::UpstreamGoes => {}
             Self::ClientBreaksTheRules => ours.raw(&[0xff, 0xff]).await,
             Self::UpstreamBreaksTheRules => theirs.raw(&[0xff, 0xff]).await,
+            Self::ClientGoes => {
+                ours.reset();
+                return vec![theirs];
+            }
+            Self::UpstreamGoes => {
+                theirs.reset();
+                return vec![ours];
+            }
         }
-        match self {
-            Self::ClientGoes => ours.reset(),
-            Self::UpstreamGoes => theirs.reset(),
-            _ => {}
-        }
+        vec![ours, theirs]
     }
 }
 
@@ -61,7 +65,7 @@ async fn every_ending_is_counted_by_its_name_and_none_but_it() {
         let open = until(&relay, "links", ACME, 1.0).await;
         assert_eq!(open.value("links_opened_total", ACME), opened);
         assert_eq!(open.sum("links_ended_total"), opened - 1.0);
-        end.bring_about(link).await;
+        let _staying = end.bring_about(link).await;
         let over = until(&relay, "links", ACME, 0.0).await;
         assert_eq!(over.value("links_ended_total", &[("upstream", "primary"), ("ending", name)]), 1.0, "{end:?}");
         assert_eq!(over.sum("links_ended_total"), opened);
