@@ -30,7 +30,6 @@ impl<O> Counted<O> {
     fn count(&self, row: &UsageRow) {
         let (model, kind) = (&*self.models.label(&row.model), row.kind.name());
         let books = &self.books;
-        books.usage_records.with_label_values(&[model, kind]).inc();
         for (kind, tokens) in tokens(row) {
             books.tokens.with_label_values(&[model, kind]).inc_by(tokens);
         }
@@ -43,6 +42,8 @@ impl<O> Counted<O> {
             None if &*row.status == UNREADABLE => books.unreadable.with_label_values(&[kind]).inc(),
             None => books.unpriced.with_label_values(&[model]).inc(),
         }
+        // Last: whoever has seen it finds the rest.
+        books.usage_records.with_label_values(&[model, kind]).inc();
     }
 }
 

@@ -74,7 +74,8 @@ async fn a_model_that_only_a_client_knows_is_one_of_the_others_and_has_no_price(
     for model in ["voice", "made-up-1", "made-up-2", "gpt-realtime-2025-08-28"] {
         say(&mut link(&relay, &upstream, model).await, DONE).await;
     }
-    let metrics = until(&relay, "usage_records_total", &records("gpt-realtime"), 1.0).await;
+    until(&relay, "usage_records_total", &records("gpt-realtime"), 1.0).await;
+    let metrics = scrape(&relay).await;
     for (model, count) in [("mine", 1.0), ("other", 2.0)] {
         assert_eq!(metrics.value("usage_records_total", &records(model)), count, "{model}");
         assert_eq!(metrics.value("usage_unpriced_total", &[("model", model)]), count, "{model}");
@@ -127,12 +128,15 @@ async fn a_disk_that_refuses_is_seen_and_what_it_refused_counts_once_it_takes_it
     let (file, away) = (folder.path().join("usage.db"), folder.path().join("away.db"));
     fs::rename(&file, &away).unwrap();
     say(&mut open, DONE).await;
-    let failing = until(&relay, "ledger_refused_records", &[], 1.0).await;
+    until(&relay, "ledger_refused_records", &[], 1.0).await;
+    // How things stand is looked up before what was counted: the next scrape has both.
+    let failing = scrape(&relay).await;
     assert_eq!((failing.value("ledger_up", &[]), failing.value("ready", &[])), (0.0, 0.0));
     assert!(failing.value("ledger_commit_failures_total", &[]) >= 1.0);
     assert_eq!(failing.sum("usage_records_total"), 0.0, "it is not recorded yet");
     fs::rename(&away, &file).unwrap();
-    let well = until(&relay, "usage_records_total", &records("gpt-realtime"), 1.0).await;
+    until(&relay, "usage_records_total", &records("gpt-realtime"), 1.0).await;
+    let well = scrape(&relay).await;
     assert_eq!((well.value("ledger_up", &[]), well.value("ledger_refused_records", &[])), (1.0, 0.0));
     assert!(well.value("ledger_commit_seconds_count", &[]) >= 1.0);
     assert!(well.value("ledger_commit_seconds_sum", &[]) > 0.0);
@@ -145,7 +149,9 @@ async fn what_only_the_log_has_counts_as_well() {
     let mut open = link(&relay, &upstream, "gpt-realtime").await;
     fs::rename(folder.path().join("usage.db"), folder.path().join("away.db")).unwrap();
     say(&mut open, DONE).await;
-    let metrics = until(&relay, "ledger_records_total", &[("outcome", "logged")], 1.0).await;
+    until(&relay, "ledger_records_total", &[("outcome", "logged")], 1.0).await;
+    until(&relay, "usage_records_total", &records("gpt-realtime"), 1.0).await;
+    let metrics = scrape(&relay).await;
     assert_eq!(metrics.value("usage_records_total", &records("gpt-realtime")), 1.0);
     assert!((dollars(&metrics) - 0.009_724_8).abs() < 1e-12);
     assert_eq!(metrics.value("ledger_up", &[]), 0.0);
