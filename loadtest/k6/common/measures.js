@@ -29,6 +29,8 @@ export const completed = new Counter('relay_sessions_completed');
 export const cut = new Counter('relay_sessions_cut');
 /** Requests that were refused, as they were to be. */
 export const refused = new Counter('relay_sessions_refused');
+/** Sessions whose `session.created` was lost in k6, not on its way: what came behind it was heard. */
+export const unheard = new Counter('relay_greetings_unheard');
 /** Anything else. Tagged with what it was, as `why`. */
 export const failed = new Counter('relay_sessions_failed');
 

@@ -59,6 +59,8 @@ function forPeople(metrics, title, demands, crossed) {
     lines.push(`  ${name.padEnd(18)} median ${med} ms, p95 ${p95}, p99 ${p99}, most ${max}`);
   }
   lines.push(`  demands            ${demands.length - crossed.length} held, ${crossed.length} crossed`);
+  const unheard = count('relay_greetings_unheard');
+  if (unheard) lines.push(`  lost in k6         ${unheard} greetings (see common/session.js)`);
   for (const { metric, demand, was } of crossed) lines.push(`  CROSSED: ${metric} ${demand}: ${JSON.stringify(was)}`);
   return `${lines.join('\n')}\n`;
 }

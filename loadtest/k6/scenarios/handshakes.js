@@ -1,5 +1,5 @@
-// A storm of new links, as after a network came back: each is opened, greeted and closed. One in ten asks for a model that
-// its key may not use, and is refused.
+// A storm of new links, as after a network came back: each is opened, asks one thing, and is closed. One in ten asks for
+// a model that its key may not use, and is refused.
 
 import exec from 'k6/execution';
 import { converse } from '../common/session.js';
