@@ -1,6 +1,7 @@
 //! What it costs to judge a request: from its head to the decision, before anything is dialled.
 
 use std::hint::black_box;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -9,6 +10,7 @@ use hyper::header::HeaderValue;
 use hyper::http::request;
 use realtime_relay::control::config::{self, Config};
 use realtime_relay::control::metering::Metering;
+use realtime_relay::control::metrics::Metrics;
 use realtime_relay::edge::admit::{admit, upgrade};
 use realtime_relay::edge::upstream::shared::Shared;
 use realtime_relay::edge::{Client, Common, Edge};
@@ -38,11 +40,13 @@ fn admission(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = config();
     config.metering.ledger = folder.path().join("usage.db");
-    let (metering, _ledger) = Metering::start(&config, |_| ()).expect("a ledger");
-    let upstreams = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(upstream))).collect();
-    let common = Common { counts: Arc::default(), upstreams, drain: Arc::default(), metering };
+    let metrics = Metrics::new(&config);
+    let (metering, _ledger) = Metering::start(&config, &metrics, |_| ()).expect("a ledger");
+    let upstreams = config.upstreams.iter().map(|upstream| Arc::new(Shared::new(&upstream.name))).collect();
+    let (counts, drain, tls) = (Arc::default(), Arc::default(), Arc::default());
+    let common = Common { counts, upstreams, drain, tls, metering, metrics };
     let edge = Edge::new(&config, &common, 0).expect("an edge");
-    let client = Client { address: ([192, 0, 2, 1], 50_000).into() };
+    let client = Client { address: SocketAddr::from(([192, 0, 2, 1], 50_000)).into() };
     let request_id = HeaderValue::from_static("req_1");
 
     let mut group = c.benchmark_group("admit");
