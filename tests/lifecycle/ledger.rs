@@ -169,7 +169,8 @@ async fn two_processes_bill_everything_once_while_one_takes_the_place_of_the_oth
     let _serving = account.serve(&upstream);
     let socket = kept.0.path().join("takeover");
     let setup = || {
-        let setup = kept.setup(&upstream, "").limits("drain_grace = 0\ndrain_timeout = 0");
+        // A client that was accepted just before has a moment for its request.
+        let setup = kept.setup(&upstream, "").limits("drain_grace = \"1s\"\ndrain_timeout = 0");
         setup.server(&format!("takeover_socket = \"{}\"", socket.display()))
     };
     let mut current = setup().start().await;
