@@ -38,7 +38,7 @@ async fn a_token_is_asked_for_where_there_is_one() {
             asking().token("the-tokem"),
             asking().token("the-token2"),
             asking().token(""),
-            asking().token("secret"),
+            asking().token("key-of-acme"),
             asking().header("Authorization", "Basic the-token"),
             asking().header("api-key", "the-token"),
             asking().token("the-token").token("the-token"),

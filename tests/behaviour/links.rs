@@ -41,7 +41,7 @@ async fn are_told_field_by_field() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).upstream("models = { voice = \"gpt-realtime\" }").start();
     assert_eq!(links(&relay).await, [] as [Value; 0]);
-    let asking = client(&relay).key("secret").model("voice").header("X-Request-Id", "req-of-mine").ask().await;
+    let asking = client(&relay).key("key-of-acme").model("voice").header("X-Request-Id", "req-of-mine").ask().await;
     let (mut theirs, mut ours) = (upstream.leg().await, asking.opened().await);
     let hello = Frame::text("hello");
     ours.send(std::slice::from_ref(&hello)).await;

@@ -15,7 +15,7 @@ fn serving_both(setup: Setup) -> Setup {
 }
 
 fn asking<'r>(relay: &'r Relay, query: &str) -> Client<'r> {
-    client(relay).key("secret").query(query)
+    client(relay).key("key-of-acme").query(query)
 }
 
 /// What the upstream is asked for, when a client asks for this.

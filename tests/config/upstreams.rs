@@ -197,13 +197,13 @@ fn a_proxy_that_cannot_be_used_is_told_and_not_quoted() {
         |value: &str| Setup::file(&format!("{UPSTREAM}proxy = {value}\n{KEY}")).env("ALL_PROXY", "http://e").told();
     for (value, what) in [
         ("\"proxy:3128\"", "has no scheme; write http://host:port"),
-        ("\"https://u:secret@h\"", "TLS is not spoken with a proxy; write"),
-        ("\"http://u:secret@h/path\"", "a proxy has no path; write"),
+        ("\"https://u:proxy-password@h\"", "TLS is not spoken with a proxy; write"),
+        ("\"http://u:proxy-password@h/path\"", "a proxy has no path; write"),
         ("true", "expected a string, found a boolean"),
     ] {
         let told = told(value);
         assert_told(&told, &[&format!("relay.toml:7:9: upstreams[0].proxy: {what}")]);
-        assert!(!told.contains("secret"), "{told}");
+        assert!(!told.contains("proxy-password"), "{told}");
     }
 }
 
@@ -229,11 +229,11 @@ fn an_upstream_without_a_proxy_has_that_of_the_environment() {
 fn a_variable_with_a_proxy_that_cannot_be_used_is_told_once() {
     let second = UPSTREAM.replace("name = \"openai\"", "name = \"second\"");
     let setup = |line: &str| {
-        Setup::file(&format!("{UPSTREAM}{line}{second}{line}{KEY}")).env("HTTPS_PROXY", "socks5://u:secret@h")
+        Setup::file(&format!("{UPSTREAM}{line}{second}{line}{KEY}")).env("HTTPS_PROXY", "socks5://u:proxy-password@h")
     };
     let told = setup("").told();
     assert_told(&told, &["HTTPS_PROXY: a SOCKS proxy cannot be used; write http://host:port"]);
-    assert!(told.contains("; or put api.openai.com into no_proxy") && !told.contains("secret"), "{told}");
+    assert!(told.contains("; or put api.openai.com into no_proxy") && !told.contains("proxy-password"), "{told}");
     setup("proxy = \"http://own\"\n").config();
 }
 

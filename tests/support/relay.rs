@@ -45,7 +45,7 @@ pub struct Relay {
 
 impl Relay {
     /// To this upstream, `primary`, of the kind `openai`, which is not waited for to speak first. The client `acme` has the key
-    /// `secret`.
+    /// `key-of-acme`.
     pub fn to(upstream: &Upstream) -> Setup {
         Self::to_url(&format!("{}/v1/realtime", upstream.base_url()))
     }
@@ -55,7 +55,7 @@ impl Relay {
             auth: "keys",
             workers: 1,
             awaits_first_event: false,
-            keys: vec![("acme".to_owned(), "secret".to_owned())],
+            keys: vec![("acme".to_owned(), "key-of-acme".to_owned())],
             server: String::new(),
             admin: "listen = \"127.0.0.1:0\"".to_owned(),
             limits: String::new(),
@@ -115,7 +115,7 @@ impl Relay {
 
     /// A link: both its peers.
     pub async fn link(&self, upstream: &Upstream) -> (Leg, Leg) {
-        let asking = client(self).key("secret").model("gpt-realtime").ask().await;
+        let asking = client(self).key("key-of-acme").model("gpt-realtime").ask().await;
         let upstream = upstream.leg().await;
         (asking.opened().await, upstream)
     }

@@ -40,12 +40,12 @@ async fn a_browser_is_told_of_every_check_behind_its_origin() {
     let upstream = Upstream::start().await;
     let setup = relay_to(&upstream).upstream("models = { a = \"a\", b = \"b\" }").key("models = [\"a\"]");
     let relay = setup.limits("auth_failures_per_minute = 1").start();
-    let known = || browser(&relay, "secret");
+    let known = || browser(&relay, "key-of-acme");
     told(known(), 400, "missing_model", "invalid_request_error").await;
     told(known().query("model=a&model=b"), 400, "invalid_query", "invalid_request_error").await;
     told(known().model("c"), 404, "model_not_found", "invalid_request_error").await;
     told(known().model("b"), 403, "model_not_allowed", "permission_error").await;
-    told(browser(&relay, "guess").model("a"), 401, "invalid_api_key", "authentication_error").await;
+    told(browser(&relay, "guessed-key").model("a"), 401, "invalid_api_key", "authentication_error").await;
     told(known().model("a"), 429, "too_many_failures", "rate_limit_error").await;
     upstream.expect_no_connection().await;
 }
@@ -54,27 +54,27 @@ async fn a_browser_is_told_of_every_check_behind_its_origin() {
 async fn a_browser_is_told_of_limits() {
     let upstream = Upstream::start().await;
     let relay = relay_to(&upstream).key("max_links = 1").start();
-    let asking = browser(&relay, "secret").model("m").ask().await;
+    let asking = browser(&relay, "key-of-acme").model("m").ask().await;
     let _upstream = upstream.leg().await;
     let _link = asking.opened().await;
-    told(browser(&relay, "secret").model("m"), 429, "too_many_links", "rate_limit_error").await;
+    told(browser(&relay, "key-of-acme").model("m"), 429, "too_many_links", "rate_limit_error").await;
 
     let relay =
         relay_to(&upstream).limits("max_links = 1\nclose_timeout = \"100ms\"").key("new_links_per_minute = 1").start();
-    let asking = browser(&relay, "secret").model("m").ask().await;
+    let asking = browser(&relay, "key-of-acme").model("m").ask().await;
     let upstream = upstream.leg().await;
     let link = asking.opened().await;
-    told(browser(&relay, "secret").model("m"), 503, "at_capacity", "server_error").await;
+    told(browser(&relay, "key-of-acme").model("m"), 503, "at_capacity", "server_error").await;
     link.reset();
     upstream.rest().await;
     until_links(&relay, "primary", 0).await;
-    told(browser(&relay, "secret").model("m"), 429, "too_many_new_links", "rate_limit_error").await;
+    told(browser(&relay, "key-of-acme").model("m"), 429, "too_many_new_links", "rate_limit_error").await;
 }
 
 #[tokio::test]
 async fn a_browser_is_told_of_the_upstream() {
     let upstream = Upstream::start().await;
-    let asks = |relay| browser(relay, "secret").model("m");
+    let asks = |relay| browser(relay, "key-of-acme").model("m");
     let absent = Absent::new();
     let relay = relay_to(&upstream).url(&absent.url()).start();
     told(asks(&relay), 502, "upstream_unreachable", "upstream_error").await;
@@ -105,7 +105,7 @@ async fn a_browser_is_told_what_the_upstream_answered() {
         };
         let _serving = upstream.serve(answer);
         let relay = relay_to(&upstream).start();
-        let words = told(browser(&relay, "secret").model("m"), 404, code, error_type).await;
+        let words = told(browser(&relay, "key-of-acme").model("m"), 404, code, error_type).await;
         match message {
             Some(message) => assert_eq!(words, message),
             None => assert!(words.contains("primary"), "our own words: {words}"),
@@ -120,22 +120,22 @@ async fn a_browser_is_known_by_its_origin_or_by_where_its_key_stands() {
     let asking = || client(&relay);
     for browser in [
         asking().header("Origin", ORIGIN),
-        asking().header("Origin", ORIGIN).key("guess"),
-        asking().header("Sec-WebSocket-Protocol", "openai-insecure-api-key.guess"),
-        asking().query("api-key=guess"),
+        asking().header("Origin", ORIGIN).key("guessed-key"),
+        asking().header("Sec-WebSocket-Protocol", "openai-insecure-api-key.guessed-key"),
+        asking().query("api-key=guessed-key"),
     ] {
         told(browser, 401, "invalid_api_key", "authentication_error").await;
     }
     for server in [
         asking(),
-        asking().key("guess"),
-        asking().header("api-key", "guess"),
-        asking().key("guess").query("api-key=secret"),
+        asking().key("guessed-key"),
+        asking().header("api-key", "guessed-key"),
+        asking().key("guessed-key").query("api-key=key-of-acme"),
         asking().header("Sec-WebSocket-Protocol", "realtime"),
     ] {
         server.refused().await.expect(401, "invalid_api_key", "authentication_error");
     }
-    opens(browser(&relay, "secret").model("m"), &upstream).await;
+    opens(browser(&relay, "key-of-acme").model("m"), &upstream).await;
 }
 
 #[tokio::test]
@@ -143,9 +143,9 @@ async fn the_subprotocol_is_answered_if_it_was_offered() {
     let upstream = Upstream::start().await;
     let relay = relay_to(&upstream).start();
     for (asking, answered) in [
-        (browser(&relay, "secret"), Some("realtime")),
-        (client(&relay).header("Sec-WebSocket-Protocol", "openai-insecure-api-key.secret"), None),
-        (client(&relay).query("api-key=secret"), None),
+        (browser(&relay, "key-of-acme"), Some("realtime")),
+        (client(&relay).header("Sec-WebSocket-Protocol", "openai-insecure-api-key.key-of-acme"), None),
+        (client(&relay).query("api-key=key-of-acme"), None),
     ] {
         let leg = asking.open().await;
         assert_eq!(leg.head.header("sec-websocket-protocol"), answered);
@@ -156,7 +156,7 @@ async fn the_subprotocol_is_answered_if_it_was_offered() {
 async fn what_is_no_upgrade_and_whose_origin_may_not_is_refused_in_http() {
     let upstream = Upstream::start().await;
     let relay = relay_to(&upstream).server("allowed_origins = [\"https://app.example.com\"]").start();
-    let asking = || browser(&relay, "guess");
+    let asking = || browser(&relay, "guessed-key");
     asking().path("/nowhere").refused().await.expect(404, "not_found", "invalid_request_error");
     asking().method("POST").refused().await.expect(405, "method_not_allowed", "invalid_request_error");
     asking().with("Upgrade", "h2c").refused().await.expect(426, "upgrade_required", "invalid_request_error");
@@ -169,14 +169,14 @@ async fn what_is_no_upgrade_and_whose_origin_may_not_is_refused_in_http() {
 async fn by_default_a_browser_is_refused_in_http() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).start();
-    browser(&relay, "guess").refused().await.expect(401, "invalid_api_key", "authentication_error");
+    browser(&relay, "guessed-key").refused().await.expect(401, "invalid_api_key", "authentication_error");
 }
 
 #[tokio::test]
 async fn a_browser_is_told_over_tls() {
     let upstream = Upstream::start().await;
     let relay = relay_to(&upstream).tls(Authority::new()).start();
-    told(browser(&relay, "secret"), 400, "missing_model", "invalid_request_error").await;
+    told(browser(&relay, "key-of-acme"), 400, "missing_model", "invalid_request_error").await;
     good(&relay).path("/nowhere").refused().await.expect(404, "not_found", "invalid_request_error");
 }
 
@@ -185,5 +185,5 @@ async fn a_browser_is_told_although_it_has_sent_more() {
     let upstream = Upstream::start().await;
     let relay = relay_to(&upstream).start();
     let more = vec![b'x'; 1 << 20];
-    told(browser(&relay, "guess").behind(&more), 401, "invalid_api_key", "authentication_error").await;
+    told(browser(&relay, "guessed-key").behind(&more), 401, "invalid_api_key", "authentication_error").await;
 }

@@ -20,14 +20,14 @@ const PLACES: [Place; 4] = [
 async fn a_key_is_found_in_four_places_and_goes_no_further() {
     let (relay, upstream) = relay().await;
     for place in PLACES {
-        let asking = place(client(&relay).model("m"), "secret").ask().await;
+        let asking = place(client(&relay).model("m"), "key-of-acme").ask().await;
         let asked = upstream.accept().await;
         let head = asked.head.text();
-        assert!(!head.contains("secret") && !head.contains("api-key"), "{head}");
+        assert!(!head.contains("key-of-acme") && !head.contains("api-key"), "{head}");
         assert_eq!(asked.head.header("authorization"), Some(format!("Bearer {UPSTREAM_KEY}").as_str()));
         let _leg = asked.switch().await;
         let answer = asking.opened().await.head.text();
-        assert!(!answer.contains("secret") && !answer.contains(UPSTREAM_KEY), "{answer}");
+        assert!(!answer.contains("key-of-acme") && !answer.contains(UPSTREAM_KEY), "{answer}");
     }
 }
 
@@ -36,15 +36,15 @@ async fn the_first_place_with_a_key_decides() {
     let (relay, upstream) = relay().await;
     for (first, second) in [(0, 1), (1, 2), (2, 3), (0, 3)] {
         let both = |keys: [&str; 2]| PLACES[second](PLACES[first](client(&relay).model("m"), keys[0]), keys[1]);
-        both(["wrong", "secret"]).refused().await.expect(401, "invalid_api_key", "authentication_error");
-        opens(both(["secret", "wrong"]), &upstream).await;
+        both(["wrong", "key-of-acme"]).refused().await.expect(401, "invalid_api_key", "authentication_error");
+        opens(both(["key-of-acme", "wrong"]), &upstream).await;
     }
 }
 
 #[tokio::test]
 async fn a_header_without_a_bearer_token_holds_no_key() {
     let (relay, upstream) = relay().await;
-    opens(client(&relay).header("Authorization", "Basic abc").header("api-key", "secret").model("m"), &upstream).await;
+    opens(client(&relay).header("Authorization", "Basic abc").header("api-key", "key-of-acme").model("m"), &upstream).await;
     opens(client(&relay).header("Authorization", "bearer secret").model("m"), &upstream).await;
 }
 
@@ -53,7 +53,7 @@ async fn refuses_a_key_that_is_missing_or_not_known() {
     let (relay, upstream) = relay().await;
     let asking = || client(&relay).model("m");
     for asking in
-        [asking(), asking().key("Secret"), asking().key("secret2"), asking().key(""), asking().key(UPSTREAM_KEY)]
+        [asking(), asking().key("Key-of-acme"), asking().key("key-of-acme2"), asking().key(""), asking().key(UPSTREAM_KEY)]
     {
         let refused = asking.refused().await;
         refused.expect(401, "invalid_api_key", "authentication_error").expect_header("www-authenticate", "Bearer");
@@ -92,10 +92,10 @@ async fn passthrough_sends_the_clients_own_key() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).auth("passthrough").start();
     for place in PLACES {
-        let asking = place(client(&relay).model("m"), "sk-mine").ask().await;
+        let asking = place(client(&relay).model("m"), "sk-of-mine").ask().await;
         let asked = upstream.accept().await;
-        assert_eq!(asked.head.header("authorization"), Some("Bearer sk-mine"));
-        assert_eq!(asked.head.text().matches("sk-mine").count(), 1, "{}", asked.head.text());
+        assert_eq!(asked.head.header("authorization"), Some("Bearer sk-of-mine"));
+        assert_eq!(asked.head.text().matches("sk-of-mine").count(), 1, "{}", asked.head.text());
         let _leg = asked.switch().await;
         asking.opened().await;
     }
@@ -107,7 +107,7 @@ async fn passthrough_sends_the_clients_own_key() {
 async fn without_keys_none_is_asked_for_and_none_goes_on() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).auth("none").start();
-    for asking in [client(&relay).model("m"), client(&relay).model("m").key("sk-mine")] {
+    for asking in [client(&relay).model("m"), client(&relay).model("m").key("sk-of-mine")] {
         let asking = asking.ask().await;
         let asked = upstream.accept().await;
         assert_eq!(asked.head.header("authorization"), Some(format!("Bearer {UPSTREAM_KEY}").as_str()));

@@ -10,7 +10,7 @@ use crate::support::upstream::Upstream;
 const SOON_FREE: &str = "close_timeout = \"100ms\"";
 
 fn two_clients(upstream: &Upstream) -> Setup {
-    Relay::to(upstream).auth_keys(&[("acme", "secret"), ("globex", "other")]).limits(SOON_FREE)
+    Relay::to(upstream).auth_keys(&[("acme", "key-of-acme"), ("globex", "other")]).limits(SOON_FREE)
 }
 
 fn other(relay: &Relay) -> Client<'_> {
@@ -129,7 +129,7 @@ async fn a_place_is_asked_for_after_everything_else() {
     let _serving = upstream.links();
     let setup = Relay::to(&upstream).upstream("models = { a = \"a\" }").key("max_links = 1\nnew_links_per_minute = 1");
     let relay = setup.limits("max_links = 1").limits(SOON_FREE).start();
-    let asking = || client(&relay).key("secret");
+    let asking = || client(&relay).key("key-of-acme");
     let link = asking().model("a").open().await;
     client(&relay).key("wrong").model("a").refused().await.expect(401, "invalid_api_key", "authentication_error");
     asking().refused().await.expect(400, "missing_model", "invalid_request_error");
@@ -144,11 +144,11 @@ async fn a_place_is_asked_for_after_everything_else() {
 async fn an_address_that_guesses_is_not_listened_to_even_where_it_is_right() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).workers(2).limits("auth_failures_per_minute = 3").start();
-    let wrong = [client(&relay).key("guess"), client(&relay).header("api-key", "guess"), client(&relay)];
+    let wrong = [client(&relay).key("guessed-key"), client(&relay).header("api-key", "guessed-key"), client(&relay)];
     for asking in wrong {
         asking.model("m").refused().await.expect(401, "invalid_api_key", "authentication_error");
     }
-    for asking in [client(&relay).key("guess").model("m"), good(&relay), good(&relay).path("/openai/realtime")] {
+    for asking in [client(&relay).key("guessed-key").model("m"), good(&relay), good(&relay).path("/openai/realtime")] {
         let refused = asking.refused().await;
         expect_retry_after(refused.expect(429, "too_many_failures", "rate_limit_error"), 1..=20);
     }
@@ -160,7 +160,7 @@ async fn an_address_that_guesses_is_not_listened_to_even_where_it_is_right() {
 async fn the_other_addresses_are_listened_to() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).limits("auth_failures_per_minute = 1").start();
-    let wrong = || client(&relay).key("guess").model("m");
+    let wrong = || client(&relay).key("guessed-key").model("m");
     wrong().refused().await.expect(401, "invalid_api_key", "authentication_error");
     wrong().refused().await.expect(429, "too_many_failures", "rate_limit_error");
     opens(good(&relay).from([127, 0, 0, 2]), &upstream).await;
@@ -172,7 +172,7 @@ async fn the_other_addresses_are_listened_to() {
 async fn only_a_wrong_key_counts() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).limits("auth_failures_per_minute = 1").upstream("models = { m = \"m\" }").start();
-    let asking = || client(&relay).key("secret");
+    let asking = || client(&relay).key("key-of-acme");
     for _ in 0..2 {
         asking().path("/nowhere").refused().await.expect(404, "not_found", "invalid_request_error");
         asking().refused().await.expect(400, "missing_model", "invalid_request_error");

@@ -18,7 +18,7 @@ const MANY: &str = "quota = { tokens = 1000000, per = \"total\" }";
 const ONE: &str = "quota = { usd = 0.000000001, per = \"total\" }";
 
 fn model<'r>(relay: &'r Relay, model: &str) -> Client<'r> {
-    client(relay).key("secret").model(model)
+    client(relay).key("key-of-acme").model(model)
 }
 
 async fn is_unpriced(asking: Client<'_>) {
@@ -84,11 +84,11 @@ async fn a_call_that_is_not_billed_has_no_price() {
         }
     };
     let (relay, upstream) = calling(MUCH, "").await;
-    is_unpriced(client(&relay).key("secret").query("call_id=rtc_1")).await;
+    is_unpriced(client(&relay).key("key-of-acme").query("call_id=rtc_1")).await;
     upstream.expect_no_connection().await;
     for (quota, more) in [(MUCH, "bill_calls = true"), (MANY, ""), ("", "")] {
         let (relay, upstream) = calling(quota, more).await;
-        opens(client(&relay).key("secret").query("call_id=rtc_1"), &upstream).await;
+        opens(client(&relay).key("key-of-acme").query("call_id=rtc_1"), &upstream).await;
     }
 }
 
@@ -100,11 +100,11 @@ async fn a_transcription_has_the_price_of_its_own_model() {
     // That of a model that answers is none.
     for model in ["mystery", "gpt-realtime"] {
         let relay = transcribing(model).start();
-        is_unpriced(client(&relay).key("secret").query(query)).await;
+        is_unpriced(client(&relay).key("key-of-acme").query(query)).await;
         upstream.expect_no_connection().await;
     }
     let relay = transcribing("whisper-1").start();
-    opens(client(&relay).key("secret").query(query), &upstream).await;
+    opens(client(&relay).key("key-of-acme").query(query), &upstream).await;
 }
 
 /// A link that uses more than its key may. It is told so.
@@ -208,7 +208,7 @@ async fn a_price_is_asked_for_before_the_quota_then_comes_the_ledger_then_a_plac
         let theirs = upstream.leg().await;
         (asking.opened().await, theirs)
     };
-    let ((mut ours, mut theirs), (mut other, mut other_upstream)) = (open("secret").await, open("other").await);
+    let ((mut ours, mut theirs), (mut other, mut other_upstream)) = (open("key-of-acme").await, open("other").await);
     model(&relay, "unknown").refused().await.expect(404, "model_not_found", "invalid_request_error");
     is_unpriced(model(&relay, "unpriced")).await;
     model(&relay, "priced").refused().await.expect(503, "at_capacity", "server_error");

@@ -25,7 +25,7 @@ async fn relay() -> (Relay, Upstream) {
 
 /// A client that lacks nothing.
 fn good(relay: &Relay) -> Client<'_> {
-    client(relay).key("secret").model("gpt-realtime")
+    client(relay).key("key-of-acme").model("gpt-realtime")
 }
 
 /// This client gets its link.

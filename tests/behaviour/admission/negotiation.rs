@@ -5,13 +5,13 @@ use super::{good, relay};
 #[tokio::test]
 async fn answers_the_subprotocol_realtime_if_and_only_if_it_is_offered() {
     let (relay, upstream) = relay().await;
-    let browser = "realtime, openai-insecure-api-key.secret, openai-beta.realtime-v1";
+    let browser = "realtime, openai-insecure-api-key.key-of-acme, openai-beta.realtime-v1";
     for (offered, answered) in [
         (&[][..], None),
         (&["realtime"], Some("realtime")),
         (&[browser], Some("realtime")),
         (&["other", "x,realtime"], Some("realtime")),
-        (&["openai-insecure-api-key.secret"], None),
+        (&["openai-insecure-api-key.key-of-acme"], None),
         (&["openai-beta.realtime-v1", "Realtime", "realtime2"], None),
     ] {
         let asking = offered.iter().fold(good(&relay), |asking, line| asking.header("Sec-WebSocket-Protocol", line));

@@ -38,7 +38,7 @@ async fn the_first_check_that_fails_decides() {
     asking.clone().refused().await.expect(403, "origin_not_allowed", "permission_error");
     let asking = asking.with("Origin", "https://app.example.com");
     asking.clone().refused().await.expect(401, "invalid_api_key", "authentication_error");
-    let asking = asking.with("Authorization", "Bearer secret");
+    let asking = asking.with("Authorization", "Bearer key-of-acme");
     asking.clone().refused().await.expect(400, "missing_model", "invalid_request_error");
     let (unknown, not_allowed) = (asking.clone().model("c"), asking.model("a"));
     unknown.refused().await.expect(404, "model_not_found", "invalid_request_error");

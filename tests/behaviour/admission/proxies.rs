@@ -246,10 +246,10 @@ async fn clients_behind_one_proxy_do_not_answer_for_each_other() {
             }
         };
         let (guesser, other) = ("192.0.2.1", "192.0.2.2");
-        asking(guesser, "guess").refused().await.expect(401, "invalid_api_key", "authentication_error");
-        asking(guesser, "guess").refused().await.expect(429, "too_many_failures", "rate_limit_error");
-        asking(guesser, "secret").refused().await.expect(429, "too_many_failures", "rate_limit_error");
-        assert!(seen(relay, &upstream, asking(other, "secret")).await.starts_with(other));
-        asking(other, "guess").refused().await.expect(401, "invalid_api_key", "authentication_error");
+        asking(guesser, "guessed-key").refused().await.expect(401, "invalid_api_key", "authentication_error");
+        asking(guesser, "guessed-key").refused().await.expect(429, "too_many_failures", "rate_limit_error");
+        asking(guesser, "key-of-acme").refused().await.expect(429, "too_many_failures", "rate_limit_error");
+        assert!(seen(relay, &upstream, asking(other, "key-of-acme")).await.starts_with(other));
+        asking(other, "guessed-key").refused().await.expect(401, "invalid_api_key", "authentication_error");
     }
 }

@@ -9,7 +9,7 @@ use crate::support::upstream::Upstream;
 async fn refuses_a_query_that_names_no_model() {
     let (relay, upstream) = relay().await;
     for query in ["", "model=", "deployment=", "intent=&call_id=&model=", "Model=m", "voice=alloy"] {
-        let refused = client(&relay).key("secret").query(query).refused().await;
+        let refused = client(&relay).key("key-of-acme").query(query).refused().await;
         refused.expect(400, "missing_model", "invalid_request_error");
     }
     upstream.expect_no_connection().await;
@@ -31,7 +31,7 @@ async fn refuses_a_query_that_contradicts_itself() {
         "intent=conversation&model=m",
         "model=m&intent=&intent=",
     ] {
-        let refused = client(&relay).key("secret").query(query).refused().await;
+        let refused = client(&relay).key("key-of-acme").query(query).refused().await;
         refused.expect(400, "invalid_query", "invalid_request_error");
     }
     upstream.expect_no_connection().await;
@@ -41,7 +41,7 @@ async fn refuses_a_query_that_contradicts_itself() {
 async fn a_deployment_is_read_as_the_model() {
     let (relay, upstream) = relay().await;
     for query in ["deployment=m", "model=m&deployment=m", "model=&deployment=m", "model=m&intent=&call_id="] {
-        opens(client(&relay).key("secret").query(query), &upstream).await;
+        opens(client(&relay).key("key-of-acme").query(query), &upstream).await;
     }
 }
 
@@ -50,7 +50,7 @@ async fn an_unknown_model_is_not_found() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).upstream("models = { \"gpt-realtime\" = \"gpt-realtime-2\" }").start();
     for model in ["gpt-realtime-2", "gpt-realtime%20", "GPT-realtime", "*"] {
-        let refused = client(&relay).key("secret").model(model).refused().await;
+        let refused = client(&relay).key("key-of-acme").model(model).refused().await;
         refused.expect(404, "model_not_found", "invalid_request_error");
     }
     upstream.expect_no_connection().await;
@@ -61,7 +61,7 @@ async fn an_unknown_model_is_not_found() {
 async fn transcription_and_calls_have_no_upstream() {
     let (relay, upstream) = relay().await;
     for query in ["intent=transcription", "intent=transcription&model=m", "call_id=rtc_1", "call_id=rtc_1&model=m"] {
-        let refused = client(&relay).key("secret").query(query).refused().await;
+        let refused = client(&relay).key("key-of-acme").query(query).refused().await;
         refused.expect(404, "model_not_found", "invalid_request_error");
     }
     upstream.expect_no_connection().await;
@@ -71,7 +71,7 @@ async fn transcription_and_calls_have_no_upstream() {
 async fn a_key_may_be_kept_to_models() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).key("models = [\"gpt-realtime\"]").start();
-    let refused = client(&relay).key("secret").model("gpt-realtime-mini").refused().await;
+    let refused = client(&relay).key("key-of-acme").model("gpt-realtime-mini").refused().await;
     refused.expect(403, "model_not_allowed", "permission_error");
     upstream.expect_no_connection().await;
     opens(good(&relay), &upstream).await;
@@ -84,6 +84,6 @@ async fn a_key_may_be_kept_to_upstreams() {
     let relay = setup.key("upstreams = [\"second\"]").start();
     good(&relay).refused().await.expect(403, "model_not_allowed", "permission_error");
     first.expect_no_connection().await;
-    opens(client(&relay).key("secret").model("other"), &second).await;
+    opens(client(&relay).key("key-of-acme").model("other"), &second).await;
     first.expect_no_connection().await;
 }

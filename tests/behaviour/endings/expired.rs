@@ -19,6 +19,6 @@ async fn ends_its_links_and_opens_none() {
     theirs.expect_close_code(1000).await;
     answer_and_end(ours, 1008).await;
     answer_and_end(theirs, 1000).await;
-    let refused = client(&relay).key("secret").model("m").refused().await;
+    let refused = client(&relay).key("key-of-acme").model("m").refused().await;
     refused.expect(401, "invalid_api_key", "authentication_error");
 }

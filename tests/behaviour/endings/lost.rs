@@ -32,7 +32,7 @@ async fn an_upstream_that_resets_is_told_to_the_client() {
 async fn the_event_names_the_request() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).start();
-    let asking = client(&relay).key("secret").model("m").header("X-Request-Id", "req_of-mine").ask().await;
+    let asking = client(&relay).key("key-of-acme").model("m").header("X-Request-Id", "req_of-mine").ask().await;
     upstream.leg().await.reset();
     let mut client = asking.opened().await;
     let event = String::from_utf8(client.next().await.payload).unwrap();

@@ -117,7 +117,7 @@ async fn an_offence_behind_the_request_is_found_when_the_link_begins() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).start();
     let early = Frame::text("not masked").bytes();
-    let asking = client(&relay).key("secret").model("m").behind(&early).ask().await;
+    let asking = client(&relay).key("key-of-acme").model("m").behind(&early).ask().await;
     let mut upstream = upstream.leg().await;
     asking.opened().await.expect_close_code(1002).await;
     upstream.expect_close_code(1001).await;

@@ -30,7 +30,7 @@ async fn a_row_has_every_column_of_a_link_that_both_sides_closed() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).upstream("models = { voice = \"gpt-realtime\" }").start();
     let begun = unix_ms();
-    let asking = client(&relay).key("secret").model("voice").header("X-Request-Id", "req-of-mine").ask().await;
+    let asking = client(&relay).key("key-of-acme").model("voice").header("X-Request-Id", "req-of-mine").ask().await;
     let (mut theirs, mut ours) = (upstream.leg().await, asking.opened().await);
     let opened = unix_ms();
     let up = [Frame::ping("?"), Frame::text("in two").more(), Frame::continuation("parts")];

@@ -29,7 +29,7 @@ const COLUMNS: &str = "kind, response_id, status, input_text, input_audio, input
 
 /// A link on this query: both its peers.
 async fn link(relay: &Relay, upstream: &Upstream, query: &str) -> (Leg, Leg) {
-    let asking = client(relay).key("secret").query(query).ask().await;
+    let asking = client(relay).key("key-of-acme").query(query).ask().await;
     let theirs = upstream.leg().await;
     (asking.opened().await, theirs)
 }

@@ -22,7 +22,7 @@ fn relay(upstream: &Upstream, quota: &str, ledger: &Path) -> Setup {
     Relay::to(upstream)
         .workers(2)
         .key(&format!("quota = {{ {quota} }}"))
-        .more("[[keys]]\nname = \"globex\"\nkey = \"other\"\n")
+        .more("[[keys]]\nname = \"globex\"\nkey = \"key-of-globex\"\n")
         .metering(&format!("ledger = \"{}\"", ledger.display()))
 }
 
@@ -48,7 +48,7 @@ async fn expect_used_up(ours: &mut Leg, theirs: &mut Leg) {
 }
 
 async fn is_refused(relay: &Relay) {
-    let refused = asking(relay, "secret").refused().await;
+    let refused = asking(relay, "key-of-acme").refused().await;
     refused.expect(429, "insufficient_quota", "insufficient_quota");
 }
 
@@ -66,9 +66,9 @@ async fn the_response_that_uses_it_up_ends_every_link_of_the_key() {
         let relay = setup().start();
         let mut links = Vec::new();
         for _ in 0..LINKS {
-            links.push(link(&relay, "secret", &upstream).await);
+            links.push(link(&relay, "key-of-acme", &upstream).await);
         }
-        let (mut other, mut other_upstream) = link(&relay, "other", &upstream).await;
+        let (mut other, mut other_upstream) = link(&relay, "key-of-globex", &upstream).await;
         let (ours, theirs) = &mut links[LINKS / 2];
         theirs.text(DONE).await;
         ours.expect_text(DONE).await;
@@ -84,7 +84,7 @@ async fn the_response_that_uses_it_up_ends_every_link_of_the_key() {
         other_upstream.expect_text("up").await;
         other_upstream.text(DONE).await;
         other.expect_text(DONE).await;
-        link(&relay, "other", &upstream).await;
+        link(&relay, "key-of-globex", &upstream).await;
 
         let ledger = Ledger::at(folder.path().join("usage.db"));
         ledger.until_count("link WHERE key = 'acme'", LINKS).await;
@@ -92,7 +92,7 @@ async fn the_response_that_uses_it_up_ends_every_link_of_the_key() {
         drop(relay);
         let relay = setup().start();
         is_refused(&relay).await;
-        link(&relay, "other", &upstream).await;
+        link(&relay, "key-of-globex", &upstream).await;
     }
 }
 
@@ -101,7 +101,7 @@ async fn what_is_less_than_the_quota_ends_nothing_and_is_remembered() {
     let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().unwrap());
     let setup = || relay(&upstream, "tokens = 824, per = \"month\"", &folder.path().join("usage.db"));
     let first = setup().start();
-    let (mut ours, mut theirs) = link(&first, "secret", &upstream).await;
+    let (mut ours, mut theirs) = link(&first, "key-of-acme", &upstream).await;
     // Twice the same is once.
     for _ in 0..2 {
         theirs.text(DONE).await;
@@ -114,7 +114,7 @@ async fn what_is_less_than_the_quota_ends_nothing_and_is_remembered() {
     drop(first);
 
     let second = setup().start();
-    let (mut ours, mut theirs) = link(&second, "secret", &upstream).await;
+    let (mut ours, mut theirs) = link(&second, "key-of-acme", &upstream).await;
     theirs.text(DONE).await;
     ours.expect_text(DONE).await;
     expect_used_up(&mut ours, &mut theirs).await;
@@ -140,7 +140,7 @@ async fn operators_see_what_each_key_has_used_and_what_is_left() {
         let fresh = usage(&relay).await;
         assert_eq!((&fresh[0]["group"], &fresh[0]["responses"]), (&json!("acme"), &json!(0)));
         assert_eq!(fresh[0]["quota"]["used"].as_f64(), Some(0.0));
-        for key in ["secret", "other"] {
+        for key in ["key-of-acme", "key-of-globex"] {
             let (mut ours, mut theirs) = link(&relay, key, &upstream).await;
             theirs.text(DONE).await;
             ours.expect_text(DONE).await;
@@ -172,8 +172,8 @@ async fn what_was_under_way_when_it_was_used_up_is_counted_over_it() {
     let file = folder.path().join("usage.db");
     let relay = relay(&upstream, "tokens = 412, per = \"total\"", &file).start();
     let created = r#"{"type":"response.created","response":{"id":"resp_2"}}"#;
-    let (mut ours, mut theirs) = link(&relay, "secret", &upstream).await;
-    let (mut second, mut second_upstream) = link(&relay, "secret", &upstream).await;
+    let (mut ours, mut theirs) = link(&relay, "key-of-acme", &upstream).await;
+    let (mut second, mut second_upstream) = link(&relay, "key-of-acme", &upstream).await;
     second_upstream.text(created).await;
     second.expect_text(created).await;
     theirs.text(DONE).await;
@@ -193,11 +193,11 @@ async fn what_was_under_way_when_it_was_used_up_is_counted_over_it() {
 async fn a_link_that_was_admitted_before_and_begins_after_ends_too() {
     let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().unwrap());
     let relay = relay(&upstream, "tokens = 412, per = \"total\"", &folder.path().join("usage.db")).start();
-    let (mut ours, mut theirs) = link(&relay, "secret", &upstream).await;
+    let (mut ours, mut theirs) = link(&relay, "key-of-acme", &upstream).await;
     // Of both workers.
     let mut late = Vec::new();
     for _ in 0..4 {
-        late.push((asking(&relay, "secret").ask().await, upstream.accept().await));
+        late.push((asking(&relay, "key-of-acme").ask().await, upstream.accept().await));
     }
     theirs.text(DONE).await;
     ours.expect_text(DONE).await;
@@ -215,7 +215,7 @@ async fn whoever_waits_for_the_record_has_the_response_that_uses_it_up_before_th
         let folder = tempfile::tempdir().unwrap();
         let setup = relay(&upstream, "tokens = 412, per = \"total\"", &folder.path().join("usage.db"));
         let relay = setup.metering("durability = \"before_delivery\"").start();
-        let (mut ours, mut theirs) = link(&relay, "secret", &upstream).await;
+        let (mut ours, mut theirs) = link(&relay, "key-of-acme", &upstream).await;
         theirs.text(DONE).await;
         ours.expect_text(DONE).await;
         expect_used_up(&mut ours, &mut theirs).await;
@@ -227,8 +227,8 @@ async fn what_one_process_records_ends_the_links_of_another_that_shares_its_ledg
     let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().unwrap());
     let start = || relay(&upstream, "tokens = 412, per = \"total\"", &folder.path().join("usage.db")).start();
     let (first, second) = (start(), start());
-    let (mut ours, mut theirs) = link(&first, "secret", &upstream).await;
-    let (mut others, mut others_upstream) = link(&second, "secret", &upstream).await;
+    let (mut ours, mut theirs) = link(&first, "key-of-acme", &upstream).await;
+    let (mut others, mut others_upstream) = link(&second, "key-of-acme", &upstream).await;
     theirs.text(DONE).await;
     ours.expect_text(DONE).await;
     expect_used_up(&mut ours, &mut theirs).await;
@@ -243,17 +243,17 @@ async fn whoever_comes_at_that_moment_has_no_link_for_long() {
     let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().unwrap());
     let relay = relay(&upstream, "tokens = 412, per = \"total\"", &folder.path().join("usage.db"));
     let relay = std::sync::Arc::new(relay.limits("close_timeout = \"100ms\"").start());
-    let (mut ours, mut theirs) = link(&relay, "secret", &upstream).await;
+    let (mut ours, mut theirs) = link(&relay, "key-of-acme", &upstream).await;
     let _serving = upstream.links();
     let mut clients = JoinSet::new();
     for _ in 0..8 {
         let relay = relay.clone();
         clients.spawn(async move {
             let mut links = Vec::new();
-            let mut asking = asking(&relay, "secret").ask().await;
+            let mut asking = asking(&relay, "key-of-acme").ask().await;
             while asking.is_opened().await {
                 links.push(asking.opened().await);
-                asking = self::asking(&relay, "secret").ask().await;
+                asking = self::asking(&relay, "key-of-acme").ask().await;
             }
             asking.refused().await.expect(429, "insufficient_quota", "insufficient_quota");
             let count = links.len();

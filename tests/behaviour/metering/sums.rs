@@ -40,7 +40,7 @@ async fn ten_thousand_responses_on_two_hundred_links_add_up() {
     for _ in 0..LINKS {
         let relay = relay.clone();
         clients.spawn(async move {
-            let mut leg = client(&relay).key("secret").model("gpt-realtime").open().await;
+            let mut leg = client(&relay).key("key-of-acme").model("gpt-realtime").open().await;
             for _ in 0..RESPONSES {
                 respond(&mut leg).await;
             }
@@ -69,7 +69,7 @@ async fn clients_that_leave_in_the_middle_of_answers_leave_nothing_unpaid() {
         let relay = relay.clone();
         clients.spawn(async move {
             let mut lots = Lots(number);
-            let mut leg = client(&relay).key("secret").model("gpt-realtime").open().await;
+            let mut leg = client(&relay).key("key-of-acme").model("gpt-realtime").open().await;
             for _ in 0..lots.draw(20) {
                 respond(&mut leg).await;
             }

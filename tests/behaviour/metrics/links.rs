@@ -103,10 +103,10 @@ async fn a_link_that_leaves_a_response_open_is_counted() {
 async fn links_of_all_workers_are_summed_by_key() {
     let upstream = Upstream::start().await;
     let _serving = upstream.links();
-    let keys = [("acme", "secret"), ("globex", "other")];
+    let keys = [("acme", "key-of-acme"), ("globex", "key-of-globex")];
     let relay = Relay::to(&upstream).workers(2).auth_keys(&keys).start();
     let mut links = Vec::new();
-    for key in ["secret", "other", "secret", "secret"] {
+    for key in ["key-of-acme", "key-of-globex", "key-of-acme", "key-of-acme"] {
         links.push(client(&relay).key(key).model("gpt-realtime").open().await);
     }
     let metrics = until(&relay, "links_opened_total", ACME, 3.0).await;

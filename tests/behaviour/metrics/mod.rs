@@ -14,5 +14,5 @@ use crate::support::relay::Relay;
 
 /// A client that is admitted.
 fn good(relay: &Relay) -> Client<'_> {
-    client(relay).key("secret").model("gpt-realtime")
+    client(relay).key("key-of-acme").model("gpt-realtime")
 }

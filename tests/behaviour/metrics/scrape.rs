@@ -104,7 +104,7 @@ async fn no_label_holds_what_a_client_chose() {
     let _opened = good(&relay).query(&format!("voice={marked}")).header("x-request-id", marked).open().await;
     let other = good(&relay).without("Authorization").key(marked).path(&format!("/{marked}"));
     other.refused().await.expect(404, "not_found", "invalid_request_error");
-    let named = crate::support::client::client(&relay).key("secret").model(marked);
+    let named = crate::support::client::client(&relay).key("key-of-acme").model(marked);
     let _named = named.open().await;
     let metrics = until(&relay, "links_opened_total", &[("key", "acme"), ("upstream", "primary")], 2.0).await;
     for (name, family) in metrics.families() {

@@ -14,7 +14,7 @@ const DONE: &str = include_str!("../../wire/response_done_ga.json");
 const TIMED: &str = include_str!("../../wire/transcription_duration.json");
 
 async fn link(relay: &Relay, upstream: &Upstream, model: &str) -> (Leg, Leg) {
-    let asking = client(relay).key("secret").model(model).ask().await;
+    let asking = client(relay).key("key-of-acme").model(model).ask().await;
     let theirs = upstream.leg().await;
     (asking.opened().await, theirs)
 }
@@ -41,7 +41,7 @@ async fn tokens_and_cost_are_those_of_the_ledger_and_what_comes_twice_counts_onc
     let relay = Relay::to(&upstream).workers(2).start();
     let mut links = Vec::new();
     for _ in 0..4 {
-        links.push(client(&relay).key("secret").model("gpt-realtime").open().await);
+        links.push(client(&relay).key("key-of-acme").model("gpt-realtime").open().await);
     }
     for link in &mut links {
         for _ in 0..9 {
@@ -89,7 +89,7 @@ async fn a_model_that_only_a_client_knows_is_one_of_the_others_and_has_no_price(
 async fn transcriptions_and_what_cannot_be_read_are_counted_as_what_they_are() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).upstream("transcription = \"whisper-1\"").start();
-    let asking = client(&relay).key("secret").query("intent=transcription").ask().await;
+    let asking = client(&relay).key("key-of-acme").query("intent=transcription").ask().await;
     let theirs = upstream.leg().await;
     let mut hears = (asking.opened().await, theirs);
     say(&mut hears, TIMED).await;

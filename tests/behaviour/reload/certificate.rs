@@ -21,7 +21,7 @@ const STREAMS: usize = 4;
 async fn stream(relay: Arc<Relay>, stop: Arc<AtomicBool>) -> Vec<CertificateDer<'static>> {
     let mut shown = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let mut ours = client(&relay).key("secret").model("gpt-realtime").open().await;
+        let mut ours = client(&relay).key("key-of-acme").model("gpt-realtime").open().await;
         shown.push(ours.certificate().expect("a certificate"));
         ours.text("up").await;
         ours.expect_text("up").await;
@@ -32,7 +32,7 @@ async fn stream(relay: Arc<Relay>, stop: Arc<AtomicBool>) -> Vec<CertificateDer<
 }
 
 async fn certificate(relay: &Relay) -> CertificateDer<'static> {
-    client(relay).key("secret").model("gpt-realtime").open().await.certificate().expect("a certificate")
+    client(relay).key("key-of-acme").model("gpt-realtime").open().await.certificate().expect("a certificate")
 }
 
 /// Waits until clients are shown this one.

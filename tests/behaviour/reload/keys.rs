@@ -39,21 +39,21 @@ async fn a_key_that_goes_ends_its_links_on_every_worker_and_no_other() {
 #[tokio::test]
 async fn a_name_that_has_another_key_now_ends_what_the_former_one_opened() {
     let upstream = Upstream::start().await;
-    let mut relay = Relay::to(&upstream).auth_keys(&[("acme", "leaked")]).start();
-    let leaked = link(&relay, "leaked", &upstream).await;
-    reload(&mut relay, |setup| setup.auth_keys(&[("acme", "renewed")])).await;
+    let mut relay = Relay::to(&upstream).auth_keys(&[("acme", "leaked-key")]).start();
+    let leaked = link(&relay, "leaked-key", &upstream).await;
+    reload(&mut relay, |setup| setup.auth_keys(&[("acme", "renewed-key")])).await;
     expect_revoked(leaked).await;
-    expect_unknown(&relay, "leaked").await;
-    expect_alive(&mut link(&relay, "renewed", &upstream).await).await;
+    expect_unknown(&relay, "leaked-key").await;
+    expect_alive(&mut link(&relay, "renewed-key", &upstream).await).await;
 }
 
 #[tokio::test]
 async fn a_client_whose_key_goes_while_its_upstream_is_dialled_gets_no_further() {
     let upstream = Upstream::start().await;
-    let mut relay = Relay::to(&upstream).auth_keys(&[("acme", "a"), ("globex", "b")]).start();
-    let asking = client(&relay).key("a").model("gpt-realtime").ask().await;
+    let mut relay = Relay::to(&upstream).auth_keys(&[("acme", "key-of-acme"), ("globex", "key-of-globex")]).start();
+    let asking = client(&relay).key("key-of-acme").model("gpt-realtime").ask().await;
     let asked = upstream.accept().await;
-    reload(&mut relay, |setup| setup.auth_keys(&[("globex", "b")])).await;
+    reload(&mut relay, |setup| setup.auth_keys(&[("globex", "key-of-globex")])).await;
     let theirs = asked.switch().await;
     expect_revoked((asking.opened().await, theirs)).await;
 }
@@ -88,7 +88,7 @@ async fn limits_of_a_key_count_the_links_that_run_already() {
     let mut relay = Relay::to(&upstream).start();
     let mut first = relay.link(&upstream).await;
     reload(&mut relay, |setup| setup.key("max_links = 1")).await;
-    let refused = client(&relay).key("secret").model("gpt-realtime").refused().await;
+    let refused = client(&relay).key("key-of-acme").model("gpt-realtime").refused().await;
     refused.expect(429, "too_many_links", "rate_limit_error");
     expect_alive(&mut first).await;
 }

@@ -30,7 +30,7 @@ async fn expect_used_up(relay: &Relay, (mut ours, mut theirs): (Leg, Leg)) {
     ours.expect_error("insufficient_quota", "insufficient_quota").await;
     ours.expect_close_code(1008).await;
     theirs.expect_close_code(1000).await;
-    let refused = client(relay).key("secret").model("gpt-realtime").refused().await;
+    let refused = client(relay).key("key-of-acme").model("gpt-realtime").refused().await;
     refused.expect(429, "insufficient_quota", "insufficient_quota");
 }
 
@@ -99,7 +99,7 @@ async fn links_that_begin_later_have_the_later_prices() {
     let mut before = relay.link(&upstream).await;
     std::fs::write(&prices, "[models.gpt-realtime]\ntext = [1, 1, 1]\naudio = [1, 1, 1]\n").unwrap();
     reload(&mut relay, |setup| setup).await;
-    let mut after = link(&relay, "secret", &upstream).await;
+    let mut after = link(&relay, "key-of-acme", &upstream).await;
     respond(&relay, &mut before, 1).await;
     respond(&relay, &mut after, 2).await;
     let costs = relay.ledger().ask("SELECT cost_nano_usd FROM usage ORDER BY rowid");

@@ -26,7 +26,7 @@ async fn its_limit_counts_the_links_that_run_already() {
     let mut relay = Relay::to(&upstream).start();
     let _running = relay.link(&upstream).await;
     reload(&mut relay, |setup| setup.upstream("max_links = 1")).await;
-    let refused = client(&relay).key("secret").model("gpt-realtime").refused().await;
+    let refused = client(&relay).key("key-of-acme").model("gpt-realtime").refused().await;
     refused.expect(503, "upstream_unavailable", "upstream_error");
 }
 
@@ -44,7 +44,7 @@ async fn one_that_comes_is_shown_and_used_and_one_that_goes_is_not() {
     assert_eq!(names(&relay).await, ["primary", "second"]);
     reload(&mut relay, |_| Relay::to(&second)).await;
     assert_eq!(names(&relay).await, ["primary"]);
-    let mut after = link(&relay, "secret", &second).await;
+    let mut after = link(&relay, "key-of-acme", &second).await;
     expect_alive(&mut running).await;
     expect_alive(&mut after).await;
 }
@@ -55,7 +55,7 @@ async fn an_open_breaker_is_closed_and_the_last_error_forgotten() {
     let mut relay = Relay::to(&upstream).start();
     let refusing = upstream.always("503 Busy");
     for _ in 0..5 {
-        client(&relay).key("secret").model("gpt-realtime").refused().await;
+        client(&relay).key("key-of-acme").model("gpt-realtime").refused().await;
     }
     drop(refusing);
     assert_eq!(status(&relay, "primary").await["breaker"], "open");
@@ -83,7 +83,7 @@ async fn a_leg_that_waits_stays_where_nothing_has_changed_and_is_replaced_where_
     let mut theirs = latter.leg().await;
     drop(waiting);
     until(&relay, "primary", "warm", 1).await;
-    let mut ours = client(&relay).key("secret").model("voice").open().await;
+    let mut ours = client(&relay).key("key-of-acme").model("voice").open().await;
     theirs.text("down").await;
     ours.expect_text("down").await;
     former.expect_no_connection().await;

@@ -21,7 +21,7 @@ async fn every_mistake_is_told_and_nothing_changes() {
         assert!(message.contains(told), "{told} in {message}");
     }
     expect_alive(&mut running).await;
-    expect_alive(&mut link(&relay, "secret", &upstream).await).await;
+    expect_alive(&mut link(&relay, "key-of-acme", &upstream).await).await;
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn a_file_that_is_gone_changes_nothing() {
     let refused = operator(&relay, "/reload").method("POST").ask().await;
     refused.expect(422, "invalid_configuration", "invalid_request_error");
     assert!(refused.message().contains("cannot be read"), "{}", refused.message());
-    expect_alive(&mut link(&relay, "secret", &upstream).await).await;
+    expect_alive(&mut link(&relay, "key-of-acme", &upstream).await).await;
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_key_that_does_not_open_its_certificate_changes_nothing() {
     let relay = Relay::to(&upstream).tls(own.clone()).start();
     let refused = relay.reload_file(&relay.toml().replace(&own.key_file(), &other.key_file())).await;
     refused.expect(422, "invalid_configuration", "invalid_request_error");
-    expect_alive(&mut link(&relay, "secret", &upstream).await).await;
+    expect_alive(&mut link(&relay, "key-of-acme", &upstream).await).await;
 }
 
 #[tokio::test]

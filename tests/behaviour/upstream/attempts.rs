@@ -222,7 +222,7 @@ async fn only_those_that_serve_the_model_are_tried() {
     expect_link_at(&second, good(&relay).ask().await).await;
     first.expect_no_connection().await;
     let _refusing = first.always("503 Busy");
-    let refused = client(&relay).key("secret").model("other").refused().await;
+    let refused = client(&relay).key("key-of-acme").model("other").refused().await;
     refused.expect(502, "upstream_refused", "upstream_error").expect_without("second");
     second.expect_no_connection().await;
 }

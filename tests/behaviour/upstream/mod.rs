@@ -20,7 +20,7 @@ use crate::support::upstream::{Asked, Upstream};
 
 /// A client that is admitted.
 fn good(relay: &Relay) -> Client<'_> {
-    client(relay).key("secret").model("gpt-realtime")
+    client(relay).key("key-of-acme").model("gpt-realtime")
 }
 
 /// A client's request, and what the relay made of it.

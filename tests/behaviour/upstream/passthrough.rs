@@ -8,7 +8,7 @@ use crate::support::upstream::{Asked, Upstream};
 async fn passed() -> (Relay, Asking, Asked) {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).auth("passthrough").awaits_first_event().start();
-    let (asking, asked) = asked(client(&relay).key("sk-mine").model("m"), &upstream).await;
+    let (asking, asked) = asked(client(&relay).key("sk-of-mine").model("m"), &upstream).await;
     (relay, asking, asked)
 }
 

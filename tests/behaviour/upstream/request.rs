@@ -22,13 +22,13 @@ const ALWAYS: [&str; 8] = [
 async fn request(upstream: &Upstream, setup: Setup, query: &str) -> Head {
     let relay = setup.start();
     let busy = [
-        ("Authorization", "Bearer secret"),
-        ("api-key", "secret"),
+        ("Authorization", "Bearer key-of-acme"),
+        ("api-key", "key-of-acme"),
         ("Cookie", "session=1"),
         ("Origin", "https://example.com"),
         ("OpenAI-Beta", "realtime=v1"),
         ("OpenAI-Organization", "theirs"),
-        ("Sec-WebSocket-Protocol", "realtime, openai-insecure-api-key.secret, openai-beta.realtime-v1, other"),
+        ("Sec-WebSocket-Protocol", "realtime, openai-insecure-api-key.key-of-acme, openai-beta.realtime-v1, other"),
         ("Sec-WebSocket-Extensions", "permessage-deflate"),
         ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
         ("TE", "trailers"),
@@ -40,7 +40,7 @@ async fn request(upstream: &Upstream, setup: Setup, query: &str) -> Head {
     ];
     let client = client(&relay).query(query);
     let client = busy.iter().fold(client, |client, (name, value)| client.header(name, value));
-    let (asking, asked) = asked(client.query("api-key=secret"), upstream).await;
+    let (asking, asked) = asked(client.query("api-key=key-of-acme"), upstream).await;
     let head = asked.switch().await.head;
     asking.opened().await;
     assert!(head.first_line.starts_with("GET ") && head.first_line.ends_with(" HTTP/1.1"), "{}", head.first_line);

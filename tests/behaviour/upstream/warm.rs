@@ -29,7 +29,7 @@ async fn a_client_gets_the_leg_that_waits_with_all_that_was_said_on_it() {
     leg.send(&[Frame::text("{\"type\":\"session.created\"}"), Frame::text("and more").more()]).await;
     until(&relay, "primary", "warm", 1).await;
 
-    let mut client = client(&relay).key("secret").model("voice").open().await;
+    let mut client = client(&relay).key("key-of-acme").model("voice").open().await;
     client.expect_text("{\"type\":\"session.created\"}").await;
     client.expect(Frame::text("and more").more()).await;
     leg.send(&[Frame::continuation("to the end")]).await;
@@ -110,7 +110,7 @@ async fn a_model_that_is_not_named_has_no_leg_waiting() {
     let upstream = Upstream::start().await;
     let relay = warm(&upstream).start();
     let _waiting = waiting(&relay, &upstream).await;
-    let asking = client(&relay).key("secret").model("another").ask().await;
+    let asking = client(&relay).key("key-of-acme").model("another").ask().await;
     let leg = upstream.leg().await;
     assert_eq!(leg.head.target(), "/v1/realtime?model=another");
     asking.opened().await;
@@ -144,7 +144,7 @@ async fn a_waiting_leg_makes_room_for_a_client_of_another_model() {
     let upstream = Upstream::start().await;
     let relay = warm(&upstream).upstream("max_links = 1").start();
     let _leg = waiting(&relay, &upstream).await;
-    let asking = client(&relay).key("secret").model("another").ask().await;
+    let asking = client(&relay).key("key-of-acme").model("another").ask().await;
     assert_eq!(upstream.leg().await.head.target(), "/v1/realtime?model=another");
     asking.opened().await;
 }
