@@ -15,7 +15,7 @@ use crate::cores::{self, Cores};
 use crate::identity::Identity;
 use crate::load::{Figures, Span};
 use crate::plot;
-use crate::proxy::{self, Kind, Setting};
+use crate::proxy::{self, Kind, Setting, Tuning};
 use crate::results::{Results, Run};
 use crate::rig::Rig;
 use crate::scenario::{self, Scenario};
@@ -52,7 +52,7 @@ pub struct CompareArgs {
     /// All scenarios there are
     #[arg(long, conflicts_with = "scenario")]
     all: bool,
-    /// One short round of a few scenarios
+    /// One short round of a few scenarios and proxies
     #[arg(long, conflicts_with_all = ["scenario", "all", "rounds", "seconds"])]
     quick: bool,
     /// Say which scenarios and proxies there are, and run nothing
@@ -61,6 +61,9 @@ pub struct CompareArgs {
     /// The relay
     #[arg(long, value_name = "FILE", default_value = "target/release/realtime-relay")]
     relay: PathBuf,
+    /// Another build of the relay, to compare that one with, as the proxy `before`
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
     /// Where node's relay is installed
     #[arg(long, value_name = "FOLDER", default_value = "target/loadtest/node")]
     node: PathBuf,
@@ -82,6 +85,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let setting = Setting {
         cores: Cores::of_process()?,
         relay: args.relay.clone(),
+        before: args.before.clone(),
         node: args.node.clone(),
         files: cores::raise_open_files()?,
         identity: Identity::new(folder.path())?,
@@ -181,12 +185,16 @@ impl CompareArgs {
         if let Some(unknown) = self.peer.iter().find(|name| proxy::ALL.iter().all(|kind| kind.to_string() != **name)) {
             bail!("there is no proxy {unknown}");
         }
-        let chosen = |kind: &Kind| self.peer.is_empty() || self.peer.contains(&kind.to_string());
+        // Which buffers they have makes no difference to whether figures come out.
+        let spared = [Kind::Nginx(Tuning::Tuned), Kind::Haproxy(Tuning::Tuned), Kind::Copy(8)];
+        let all = |kind: &Kind| self.peer.is_empty() && !(self.quick && spared.contains(kind));
+        let chosen = |kind: &Kind| all(kind) || self.peer.contains(&kind.to_string());
         let mut kinds = Vec::new();
         for kind in proxy::ALL.into_iter().filter(chosen) {
             match kind.missing(setting) {
                 None => kinds.push(kind),
                 Some(why) if kind == Kind::Relay => bail!("{why}: build it first"),
+                Some(_) if kind == Kind::Before && self.before.is_none() => {}
                 Some(why) => eprintln!("SKIPPED: {kind}: {why}"),
             }
         }

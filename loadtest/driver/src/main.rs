@@ -12,6 +12,7 @@ mod compare;
 mod conn;
 mod copy;
 mod cores;
+mod end;
 mod frames;
 mod identity;
 mod load;

@@ -23,6 +23,8 @@ pub enum Kind {
     Direct,
     /// realtime-relay.
     Relay,
+    /// The same, of another build.
+    Before,
     /// nginx with its own buffers (4 KiB), and with 64 KiB.
     Nginx(Tuning),
     /// `HAProxy` with its own buffers (16 KiB), and with 64 KiB.
@@ -43,9 +45,10 @@ pub enum Tuning {
 }
 
 /// All of them.
-pub const ALL: [Kind; 9] = [
+pub const ALL: [Kind; 10] = [
     Kind::Direct,
     Kind::Relay,
+    Kind::Before,
     Kind::Nginx(Tuning::Defaults),
     Kind::Nginx(Tuning::Tuned),
     Kind::Haproxy(Tuning::Defaults),
@@ -72,6 +75,8 @@ pub struct Setting {
     pub cores: Cores,
     /// The relay's binary.
     pub relay: PathBuf,
+    /// The binary of another build, to be compared with that one.
+    pub before: Option<PathBuf>,
     /// Where node's relay is installed.
     pub node: PathBuf,
     /// Open files that a process may have.
@@ -98,7 +103,8 @@ impl Kind {
     pub fn missing(self, setting: &Setting) -> Option<String> {
         match self {
             Self::Direct | Self::Copy(_) => None,
-            Self::Relay => (!setting.relay.is_file()).then(|| format!("no {}", setting.relay.display())),
+            Self::Relay => no_file(&setting.relay),
+            Self::Before => setting.before.as_deref().map_or(Some("no --before".to_owned()), no_file),
             Self::Nginx(_) => find("nginx").is_none().then(|| "nginx is not installed".to_owned()),
             Self::Haproxy(_) => find("haproxy").is_none().then(|| "haproxy is not installed".to_owned()),
             Self::Node if find("node").is_none() => Some("node is not installed".to_owned()),
@@ -147,9 +153,10 @@ impl Kind {
         let (listen, upstream) = (listen.to_string(), upstream.to_string());
         let words = match self {
             Self::Direct => bail!("nothing to start"),
-            Self::Relay => {
+            Self::Relay | Self::Before => {
                 let config = write("relay.toml", include_str!("../../peers/relay.toml"))?;
-                vec![text(&setting.relay)?, "serve".into(), "--config".into(), config]
+                let binary = if self == Self::Relay { Some(&setting.relay) } else { setting.before.as_ref() };
+                vec![text(binary.context("no --before")?)?, "serve".into(), "--config".into(), config]
             }
             Self::Nginx(_) => {
                 let config = write("nginx.conf", include_str!("../../peers/nginx.conf"))?;
@@ -238,6 +245,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Direct => f.write_str("direct"),
             Self::Relay => f.write_str("relay"),
+            Self::Before => f.write_str("before"),
             Self::Nginx(Tuning::Defaults) => f.write_str("nginx"),
             Self::Nginx(Tuning::Tuned) => f.write_str("nginx-tuned"),
             Self::Haproxy(Tuning::Defaults) => f.write_str("haproxy"),
@@ -251,6 +259,10 @@ impl fmt::Display for Kind {
 /// An address that was free just now. Somebody else may take it first: then the proxy does not start, and says so.
 fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn no_file(path: &Path) -> Option<String> {
+    (!path.is_file()).then(|| format!("no {}", path.display()))
 }
 
 fn find(program: &str) -> Option<PathBuf> {

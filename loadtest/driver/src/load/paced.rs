@@ -12,8 +12,9 @@ use hdrhistogram::Histogram;
 use super::{Figures, Span, Watch};
 use crate::account::Account;
 use crate::conn::Stream;
+use crate::end::{End, Fate};
 use crate::frames::{Frame, Sender};
-use crate::rig::{End, Fate, Rig, number_of};
+use crate::rig::{Rig, number_of};
 
 /// Payloads: 20 ms of 24 kHz PCM in base64 up, a delta of some 60 ms down.
 const UP: usize = 1_300;

@@ -8,8 +8,9 @@ use rustix::event::epoll::Event;
 use super::{Figures, Span, Watch};
 use crate::account::Account;
 use crate::conn::Stream;
+use crate::end::Fate;
 use crate::frames::{Frame, Sender};
-use crate::rig::{Fate, Rig, number_of};
+use crate::rig::{Rig, number_of};
 
 /// Made ready to be sent, over and over.
 const STOCK: usize = 512 << 10;
