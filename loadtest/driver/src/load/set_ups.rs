@@ -7,8 +7,9 @@ use super::{Figures, Span, Watch};
 use crate::account::Account;
 use crate::rig::Rig;
 
-/// Set-ups under way.
-const AT_ONCE: usize = 16;
+/// Set-ups under way. No more than rustls keeps tickets of an upstream, each for one session: so that all proxies can
+/// resume all sessions, and the same is compared.
+const AT_ONCE: usize = 8;
 
 /// Opens and closes links. A set-up counts when its client has parted.
 pub fn run(rig: &mut Rig, proxy: SocketAddr, account: &Account, span: Span) -> anyhow::Result<Figures> {
