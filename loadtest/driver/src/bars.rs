@@ -78,7 +78,7 @@ const BARS: &[Bar] = &[
 pub fn scenarios() -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for Bar(scenario, ..) in BARS {
-        if names.last().is_none_or(|last| last != scenario) {
+        if !names.iter().any(|name| name == scenario) {
             names.push((*scenario).to_owned());
         }
     }

@@ -124,8 +124,13 @@ pub fn matching(patterns: &[String]) -> anyhow::Result<Vec<Scenario>> {
         chosen.extend(all().into_iter().filter(matches));
         (chosen.len() > before).then_some(()).with_context(|| format!("there is no scenario {pattern}"))?;
     }
-    chosen.dedup();
-    Ok(chosen)
+    let mut distinct: Vec<Scenario> = Vec::new();
+    for scenario in chosen {
+        if !distinct.contains(&scenario) {
+            distinct.push(scenario);
+        }
+    }
+    Ok(distinct)
 }
 
 impl Direction {
@@ -160,5 +165,23 @@ impl fmt::Display for Scenario {
             Tls::Upstream => "/tls-upstream",
             Tls::Both => "/tls-both",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_that_two_patterns_name_is_run_once() {
+        let names = ["idle/plain", "set-up/plain", "idle/*"].map(str::to_owned);
+        let chosen: Vec<_> = matching(&names).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(chosen, ["idle/plain", "set-up/plain", "idle/tls-upstream", "idle/tls-both"]);
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_is_an_error() {
+        assert!(matching(&["down-5k/plain".to_owned()]).is_err());
+        assert!(matching(&["sideways-*".to_owned()]).is_err());
     }
 }

@@ -10,7 +10,7 @@ pub const MAIN: [(&str, &str); 3] = [
 ];
 
 /// What stands beside it, where it was measured: the figure, the head of its column, and its decimals.
-const BESIDE: [(&str, &str, usize); 12] = [
+const BESIDE: [(&str, &str, usize); 13] = [
     ("frames_per_s", "frames/s", 0),
     ("set_ups_per_s", "set-ups/s", 0),
     ("p50_us", "p50 µs", 0),
@@ -19,11 +19,15 @@ const BESIDE: [(&str, &str, usize); 12] = [
     ("added_p99_us", "added p99", 0),
     ("resumed_share", "resumed", 2),
     ("lost_share", "lost", 3),
+    ("sent_late_us", "sent late", 0),
     ("memory_mib", "MiB", 1),
     ("after_by_start", "after/start", 2),
     ("core", "core", 2),
     ("driver_core", "driver", 2),
 ];
+
+/// Frames of which one in a hundred is sent later than this, in microseconds, are not evenly paced.
+const LATE_US: f64 = 500.0;
 
 /// The figure that a scenario is about.
 pub fn main_figure(results: &Results, scenario: &str) -> Option<(&'static str, &'static str)> {
@@ -37,6 +41,7 @@ pub fn print(results: &Results) {
         if let Some((figure, name)) = main_figure(results, scenario) {
             println!("\n{scenario}: {name}; medians, in brackets the least and the most");
             print_one(results, scenario, figure);
+            warn_of_lateness(results, scenario);
         }
     }
 }
@@ -55,6 +60,16 @@ fn print_one(results: &Results, scenario: &str, figure: &str) {
             format!("{:>11}", spread.map_or(String::new(), |spread| format!("{:.decimals$}", spread.median)))
         });
         println!("  {proxy:<14}{main:>26}{:>26} {}", bracketed(ratio), columns.collect::<Vec<_>>().join(" "));
+    }
+}
+
+/// A proxy that is given its frames in bursts can do several at a time, which is cheaper than the load that was meant.
+fn warn_of_lateness(results: &Results, scenario: &str) {
+    for proxy in results.proxies(scenario) {
+        let late = results.spread(scenario, proxy, "sent_late_us").filter(|late| late.most > LATE_US);
+        if let Some(Spread { most, .. }) = late {
+            println!("  {proxy}: the driver itself was late, by {most:.0} µs (p99): did something else use its core?");
+        }
     }
 }
 

@@ -49,6 +49,8 @@ struct Tally {
     /// All that have arrived since that time, when ever they were due.
     carried: u64,
     latencies: Histogram<u64>,
+    /// How much later than due frames were sent: the driver's own fault.
+    lateness: Histogram<u64>,
 }
 
 /// Sends over all busy links.
@@ -83,6 +85,8 @@ pub fn run(rig: &mut Rig, account: &Account, span: Span) -> anyhow::Result<Figur
     for (name, part) in [("p50_us", 0.5), ("p90_us", 0.9), ("p99_us", 0.99), ("p999_us", 0.999)] {
         figures.insert(name.to_owned(), tally.latencies.value_at_quantile(part) as f64 / 1e3);
     }
+    #[allow(clippy::cast_precision_loss)]
+    figures.insert("sent_late_us".to_owned(), tally.lateness.value_at_quantile(0.99) as f64 / 1e3);
     Ok(figures)
 }
 
@@ -117,7 +121,16 @@ impl Schedule {
 impl Tally {
     fn new(epoch: Instant) -> anyhow::Result<Self> {
         let frames = [Frame::new(Sender::Client, UP)?, Frame::new(Sender::Upstream, DOWN)?];
-        Ok(Self { frames, epoch, from: u64::MAX, sent: 0, arrived: 0, carried: 0, latencies: Histogram::new(DIGITS)? })
+        Ok(Self {
+            frames,
+            epoch,
+            from: u64::MAX,
+            sent: 0,
+            arrived: 0,
+            carried: 0,
+            latencies: Histogram::new(DIGITS)?,
+            lateness: Histogram::new(DIGITS)?,
+        })
     }
 
     fn now(&self) -> u64 {
@@ -130,7 +143,10 @@ impl Tally {
 
     fn send(&mut self, end: &mut End, due: u64) -> anyhow::Result<Fate> {
         end.conn.send_all(self.frames[usize::from(end.sender == Sender::Upstream)].at(due))?;
-        self.sent += u64::from(due >= self.from);
+        if due >= self.from {
+            self.sent += 1;
+            self.lateness.record(self.now().saturating_sub(due))?;
+        }
         Ok(Fate::Stays)
     }
 
