@@ -1,9 +1,13 @@
 //! What processes cost by the system's own accounting: CPU time and memory.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+
+/// The state of a socket that listens, in /proc/net/tcp.
+const LISTENS: &str = "0A";
 
 /// The processes of a proxy under test.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +30,19 @@ impl Account {
             next += 1;
         }
         all
+    }
+
+    /// Whether one of them listens at this address. That somebody does proves little: ports are taken by whoever comes.
+    pub fn listens(&self, address: SocketAddr) -> bool {
+        let SocketAddr::V4(address) = address else { return false };
+        let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let mut ours = rows.filter(|row| row.get(1) == Some(&local.as_str()) && row.get(3) == Some(&LISTENS));
+        let Some(socket) = ours.next().and_then(|row| Some(format!("socket:[{}]", row.get(9)?))) else { return false };
+        let files = |process| fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+        let mut files = self.processes().into_iter().flat_map(files).filter_map(|file| fs::read_link(file.path()).ok());
+        files.any(|file| file.as_os_str() == socket.as_str())
     }
 
     /// The time all their threads have run, to the nanosecond. A thread that has ended is no longer counted, so what is
@@ -67,4 +84,21 @@ fn children(process: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn only_a_socket_of_its_own_is_one_where_it_listens() {
+        let (listener, account) = (TcpListener::bind("127.0.0.1:0").unwrap(), Account::of(Some(std::process::id())));
+        let address = listener.local_addr().unwrap();
+        assert!(account.listens(address));
+        assert!(!Account::of(None).listens(address));
+        drop(listener);
+        assert!(!account.listens(address));
+    }
 }

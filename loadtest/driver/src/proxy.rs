@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -95,7 +95,9 @@ pub struct Proxy {
     folder: TempDir,
 }
 
-/// From the start to the first connection.
+/// So often it is tried to start one, each time on another port.
+const ATTEMPTS: usize = 3;
+/// From the start to when it listens.
 const STARTING: Duration = Duration::from_secs(10);
 
 impl Kind {
@@ -117,10 +119,22 @@ impl Kind {
 
     /// Starts it before this upstream.
     pub fn start(self, setting: &Setting, tls: Tls, upstream: SocketAddr) -> anyhow::Result<Proxy> {
-        let folder = tempfile::tempdir()?;
         if self == Self::Direct {
+            let folder = tempfile::tempdir()?;
             return Ok(Proxy { address: upstream, account: Account::of(None), child: None, folder });
         }
+        // Somebody else may have taken the port meanwhile.
+        let mut started = self.start_once(setting, tls, upstream);
+        for _ in 1..ATTEMPTS {
+            if started.is_err() {
+                started = self.start_once(setting, tls, upstream);
+            }
+        }
+        started.with_context(|| format!("{self} does not start"))
+    }
+
+    fn start_once(self, setting: &Setting, tls: Tls, upstream: SocketAddr) -> anyhow::Result<Proxy> {
+        let folder = tempfile::tempdir()?;
         let address = free_address()?;
         let command = self.command(setting, tls, address, upstream, folder.path())?;
         let log = File::create(folder.path().join("log"))?;
@@ -133,7 +147,7 @@ impl Kind {
             .spawn()?;
         let account = Account::of(Some(child.id()));
         let mut proxy = Proxy { address, account, child: Some(child), folder };
-        proxy.until_listening().with_context(|| format!("{self} does not start"))?;
+        proxy.until_listening()?;
         Ok(proxy)
     }
 
@@ -215,7 +229,7 @@ impl Kind {
 impl Proxy {
     fn until_listening(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + STARTING;
-        while TcpStream::connect(self.address).is_err() {
+        while !self.account.listens(self.address) {
             let ended = self.child.as_mut().map(Child::try_wait).transpose()?.flatten();
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
@@ -256,7 +270,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// An address that was free just now. Somebody else may take it first: then the proxy does not start, and says so.
+/// An address that was free just now.
 fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

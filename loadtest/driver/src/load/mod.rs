@@ -26,6 +26,9 @@ pub struct Span {
     pub under_way: usize,
 }
 
+/// A proxy under full load runs for at least this part of a window, or something else has its core.
+const LEAST: u32 = 10;
+
 /// The costs of a window of time, from when it is begun.
 pub struct Window {
     began: Instant,
@@ -65,6 +68,8 @@ pub struct Watch<'a> {
     account: &'a Account,
     warm_until: Instant,
     end: Instant,
+    /// Of the proxy's time, before a window that is over ends.
+    least: Duration,
     window: Option<Window>,
 }
 
@@ -72,7 +77,7 @@ impl<'a> Watch<'a> {
     /// Begins the warm-up.
     pub fn start(account: &'a Account, span: Span) -> Self {
         let warm_until = Instant::now() + span.warm_up;
-        Self { account, warm_until, end: warm_until + span.window, window: None }
+        Self { account, warm_until, end: warm_until + span.window, least: span.window / LEAST, window: None }
     }
 
     /// How much time is left; zero: it is over. `true`: the window has begun just now.
@@ -84,6 +89,13 @@ impl<'a> Watch<'a> {
         }
         let next = if self.window.is_none() { self.warm_until } else { self.end };
         Ok((next.saturating_duration_since(now), begins))
+    }
+
+    /// Whether the proxy has run for long enough since the window began. Frames that were carried before it and arrive in
+    /// it are not to count for much.
+    pub fn has_run(&self) -> anyhow::Result<bool> {
+        let Some(window) = &self.window else { return Ok(false) };
+        Ok(self.account.cpu()?.saturating_sub(window.cpu) >= self.least)
     }
 
     /// Ends the window.

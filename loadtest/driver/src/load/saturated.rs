@@ -3,6 +3,8 @@
 //! What is under way on a link is bounded ([`Span::under_way`]). Without that, tens of megabytes lie in the sockets'
 //! buffers, and what is measured is how fast any program can copy from memory that is in no cache.
 
+use std::time::{Duration, Instant};
+
 use rustix::event::epoll::Event;
 
 use super::{Figures, Span, Watch};
@@ -14,6 +16,10 @@ use crate::rig::{Rig, number_of};
 
 /// Made ready to be sent, over and over.
 const STOCK: usize = 512 << 10;
+/// A window may become so many times as long until the proxy has run for long enough.
+const PATIENCE: u32 = 20;
+/// When a window is over, and the proxy has not.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// A quarter of what may be under way is worth a call.
 const WORTH: usize = 4;
 
@@ -55,6 +61,7 @@ pub fn run(
         arrived: [0; 2],
     };
     let mut watch = Watch::start(account, span);
+    let deadline = Instant::now() + (span.warm_up + span.window) * PATIENCE;
     let busy: Vec<_> = senders.iter().flat_map(|&sender| rig.busy(sender)).collect();
     for number in busy {
         flood.sending[number].credit = span.under_way;
@@ -66,9 +73,12 @@ pub fn run(
         if begins {
             flood.arrived = [0; 2];
         } else if left.is_zero() {
-            break;
+            if watch.has_run()? {
+                break;
+            }
+            anyhow::ensure!(Instant::now() < deadline, "the proxy did not get its core: does something else use it?");
         }
-        rig.wait(&mut events, left)?;
+        rig.wait(&mut events, left.max(LOOK_AGAIN))?;
         for event in &events {
             flood.take(rig, event)?;
         }
