@@ -1,0 +1,187 @@
+//! What is measured: the loads, each with and without TLS, by name.
+
+use std::fmt;
+
+use anyhow::Context;
+
+use crate::frames::Sender;
+use crate::load::{Figures, Span, idle, paced, saturated, set_ups};
+use crate::proxy::{Kind, Proxy, Setting, Tls, Tuning};
+use crate::rig::{Legs, Rig};
+
+/// Links of a saturated run.
+const SATURATED: usize = 20;
+
+/// Links that say nothing, where memory is judged: so many that what is allocated once does not count.
+const IDLE: usize = 5000;
+
+/// A load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// As many frames as go, with this payload.
+    Saturated(Direction, usize),
+    /// Links with 20 frames a second each way, beside idle ones.
+    Paced {
+        /// Those.
+        busy: usize,
+        /// And these.
+        idle: usize,
+    },
+    /// Links over which nothing is said.
+    Idle(usize),
+    /// Links that are opened and closed.
+    SetUps,
+}
+
+/// Where frames go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To the clients.
+    Down,
+    /// To the upstream.
+    Up,
+    /// Both ways.
+    Both,
+}
+
+/// A load, and where TLS is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scenario {
+    /// What is done.
+    pub load: Load,
+    /// Where.
+    pub tls: Tls,
+}
+
+/// All there are.
+pub fn all() -> Vec<Scenario> {
+    let sizes = [200, 4096, 32768];
+    let directions = [Direction::Down, Direction::Up, Direction::Both];
+    let saturated = sizes.into_iter().flat_map(|size| directions.map(|direction| Load::Saturated(direction, size)));
+    let paced = [(200, 0), (2000, 0), (200, 8000)].map(|(busy, idle)| Load::Paced { busy, idle });
+    let loads: Vec<_> = saturated.chain(paced).chain([Load::Idle(200), Load::Idle(IDLE), Load::SetUps]).collect();
+    let legs = [Tls::Plain, Tls::Upstream, Tls::Both];
+    legs.into_iter().flat_map(|tls| loads.iter().map(move |&load| Scenario { load, tls })).collect()
+}
+
+impl Scenario {
+    /// Whether it tells something about this proxy.
+    pub fn is_for(self, kind: Kind) -> bool {
+        let tuned = matches!(kind, Kind::Nginx(Tuning::Tuned) | Kind::Haproxy(Tuning::Tuned));
+        match (kind, self.load) {
+            (Kind::Direct, load) => matches!(load, Load::Paced { .. }),
+            // They speak no TLS.
+            (Kind::Copy(_) | Kind::Node, _) if self.tls != Tls::Plain => false,
+            // It would be late for most frames.
+            (Kind::Node, Load::Paced { busy, idle }) => busy + idle <= 200,
+            (Kind::Node, Load::Idle(_) | Load::SetUps) => false,
+            // Frames do not come into it, and neither do buffers.
+            (_, Load::SetUps) => !tuned,
+            _ => true,
+        }
+    }
+
+    /// Runs it once.
+    pub fn run(self, rig: &mut Rig, proxy: &Proxy, span: Span) -> anyhow::Result<Figures> {
+        let (address, account) = (proxy.address, &proxy.account);
+        match self.load {
+            Load::Saturated(direction, payload) => {
+                rig.open(address, SATURATED)?;
+                saturated::run(rig, account, direction.senders(), payload, span)
+            }
+            Load::Paced { busy, idle } => {
+                rig.open(address, idle)?;
+                rig.quieten();
+                rig.open(address, busy)?;
+                paced::run(rig, account, span)
+            }
+            Load::Idle(links) => idle::run(rig, address, account, links, span),
+            Load::SetUps => set_ups::run(rig, address, account, span),
+        }
+    }
+
+    /// How the driver's ends speak, for this proxy.
+    pub fn legs(self, kind: Kind, setting: &Setting) -> Legs {
+        // Without a proxy there is only the upstream's leg.
+        let client = if kind == Kind::Direct { self.tls != Tls::Plain } else { self.tls == Tls::Both };
+        let identity = &setting.identity;
+        Legs {
+            client: client.then(|| identity.client.clone()),
+            upstream: (self.tls != Tls::Plain).then(|| identity.upstream.clone()),
+        }
+    }
+}
+
+/// Those whose name one of the patterns matches: a name, or the beginning of one and `*`.
+pub fn matching(patterns: &[String]) -> anyhow::Result<Vec<Scenario>> {
+    let mut chosen = Vec::new();
+    for pattern in patterns {
+        let matches = |scenario: &Scenario| match pattern.strip_suffix('*') {
+            Some(beginning) => scenario.to_string().starts_with(beginning),
+            None => scenario.to_string() == *pattern,
+        };
+        let before = chosen.len();
+        chosen.extend(all().into_iter().filter(matches));
+        (chosen.len() > before).then_some(()).with_context(|| format!("there is no scenario {pattern}"))?;
+    }
+    let mut distinct: Vec<Scenario> = Vec::new();
+    for scenario in chosen {
+        if !distinct.contains(&scenario) {
+            distinct.push(scenario);
+        }
+    }
+    Ok(distinct)
+}
+
+impl Direction {
+    fn senders(self) -> &'static [Sender] {
+        match self {
+            Self::Down => &[Sender::Upstream],
+            Self::Up => &[Sender::Client],
+            Self::Both => &[Sender::Client, Sender::Upstream],
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.load {
+            Load::Saturated(direction, payload) => {
+                f.write_str(match direction {
+                    Direction::Down => "down-",
+                    Direction::Up => "up-",
+                    Direction::Both => "both-",
+                })?;
+                if payload < 1024 { write!(f, "{payload}") } else { write!(f, "{}k", payload / 1024) }?;
+            }
+            Load::Paced { busy, idle: 0 } => write!(f, "paced-{busy}")?,
+            Load::Paced { busy, idle } => write!(f, "paced-{busy}-idle-{idle}")?,
+            Load::Idle(IDLE) => f.write_str("idle")?,
+            Load::Idle(links) => write!(f, "idle-{links}")?,
+            Load::SetUps => f.write_str("set-up")?,
+        }
+        f.write_str(match self.tls {
+            Tls::Plain => "/plain",
+            Tls::Upstream => "/tls-upstream",
+            Tls::Both => "/tls-both",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_that_two_patterns_name_is_run_once() {
+        let names = ["idle/plain", "set-up/plain", "idle/*"].map(str::to_owned);
+        let chosen: Vec<_> = matching(&names).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(chosen, ["idle/plain", "set-up/plain", "idle/tls-upstream", "idle/tls-both"]);
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_is_an_error() {
+        assert!(matching(&["down-5k/plain".to_owned()]).is_err());
+        assert!(matching(&["sideways-*".to_owned()]).is_err());
+    }
+}
