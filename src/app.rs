@@ -10,6 +10,7 @@ mod house;
 mod operations;
 mod renewal;
 mod sockets;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::config::Config;
 use crate::control::drain::{Drain, Schedule};
 use crate::control::metering::Metering;
+use crate::control::notify::Notify;
 use crate::control::takeover::Offer;
 use crate::edge::links::Which;
 use crate::edge::tls::{self, CurrentAcceptor};
@@ -43,6 +45,8 @@ pub struct Relay {
     pub drain: Arc<Drain>,
     /// How long that takes.
     pub schedule: Schedule,
+    /// Says how it does to the service manager.
+    pub notify: Arc<Notify>,
     renewals: mpsc::UnboundedSender<()>,
     acceptor: Acceptor,
 }
@@ -65,6 +69,7 @@ impl Relay {
         let offer = offer.transpose()?;
         let tls = config.server.tls.as_ref().map(tls::Acceptor::new).transpose()?.map(Arc::new);
         let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
+        let notify = Arc::<Notify>::default();
         let mailboxes = Arc::<OnceLock<Vec<Mailbox>>>::default();
         let (metering, ledger) = Metering::start(&config, end_links_of_key(&mailboxes))?;
         let common = Common {
@@ -77,10 +82,10 @@ impl Relay {
         let workers = workers(&config, &common)?;
         let _ = mailboxes.set(workers.iter().map(Worker::mailbox).collect());
         let (renewals, asked) = mpsc::unbounded_channel();
-        let openings =
-            Openings { sockets, offer, workers, in_force: Renewal { config, common }, source, renewals: asked };
+        let (in_force, told) = (Renewal { config, common }, notify.clone());
+        let openings = Openings { sockets, offer, workers, in_force, source, renewals: asked, notify: told };
         let acceptor = Acceptor::start(openings, schedule, ledger).context("cannot accept connections")?;
-        Ok(Self { addresses, admin_address, drain, schedule, renewals, acceptor })
+        Ok(Self { addresses, admin_address, drain, schedule, notify, renewals, acceptor })
     }
 
     /// A way to have its configuration read again.

@@ -59,6 +59,8 @@
 //! 3. A signal, an operator or a successor begins the drain. [`control::drain`] decides what is done when, `app::house`
 //!    does it: the doors are closed or given away, and the workers' links end, or are ended.
 //! 4. When the workers carry nothing any more, the process exits.
+//!
+//! What a service manager is told of all this goes through [`control::notify`].
 
 pub mod app;
 pub mod commands;

@@ -65,8 +65,15 @@ fn serve(config: Config, takeover: Option<PathBuf>, source: Source) -> anyhow::R
         if let Some(predecessor) = predecessor {
             relieve(predecessor).await;
         }
+        relay.notify.ready(&serves(&relay));
         run_until_drained(relay, signals, hangups).await
     })
+}
+
+/// For whoever asks the service manager.
+fn serves(relay: &Relay) -> String {
+    let addresses: Vec<_> = relay.addresses.iter().map(ToString::to_string).collect();
+    format!("serves clients on {}, operators on {}", addresses.join(", "), relay.admin_address)
 }
 
 /// The listening sockets that are there already, and the process that still uses them.
