@@ -49,7 +49,8 @@
 //!    through [`relay::table`].
 //! 10. `relay::settle` sees to what is under way upstream; [`relay::ending`] says what each leg is told, `relay::parting`
 //!     and `relay::side` tell it, with a deadline.
-//! 11. The [`relay::link::LinkReport`] goes to [`control::record`], the log, and [`control::meter`], the ledger.
+//! 11. The [`relay::link::LinkReport`] goes to [`control::record`], the log, [`control::meter`], the ledger, and, with
+//!     the feature `otel`, as a span to [`control::spans`].
 //!
 //! # The life of the process
 //!

@@ -12,4 +12,5 @@ pub mod notify;
 pub mod prices;
 pub mod quota;
 pub mod record;
+pub mod spans;
 pub mod takeover;

@@ -33,6 +33,7 @@ use super::{Client, Edge, admin, start};
 use crate::control::config::RefuseWith;
 use crate::control::link_info::SetUp;
 use crate::control::record;
+use crate::control::spans::Trace;
 use crate::relay::link::Leg;
 
 /// The largest request head, in bytes.
@@ -187,5 +188,5 @@ async fn open(
     let dialled = Instant::now();
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
     let set_up = SetUp { request: arrived, dial: dialled.elapsed() };
-    Ok(Begun { admitted, opened, client, set_up })
+    Ok(Begun { admitted, opened, client, set_up, trace: Trace::of(&head.headers) })
 }
