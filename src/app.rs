@@ -1,7 +1,8 @@
 //! The only plane that knows every other: builds a relay from its configuration, binds, starts its threads, and has it
 //! drained. `sockets` are inherited or bound, `acceptor` is the thread that lets clients and operators in through its
 //! `doors`, `house` what it empties in the end, `operations` what operators have done, `renewal` puts another
-//! configuration in force, and `certificates` has another certificate shown.
+//! configuration in force, `certificates` has another certificate shown, and `scrape` is what is asked of everybody when
+//! the metrics are read.
 
 mod acceptor;
 mod certificates;
@@ -9,6 +10,7 @@ mod doors;
 mod house;
 mod operations;
 mod renewal;
+mod scrape;
 mod sockets;
 mod watchdog;
 
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::config::Config;
 use crate::control::drain::{Drain, Schedule};
 use crate::control::metering::Metering;
+use crate::control::metrics::Metrics;
 use crate::control::notify::Notify;
 use crate::control::takeover::Offer;
 use crate::edge::links::Which;
@@ -71,13 +74,15 @@ impl Relay {
         let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
         let notify = Arc::<Notify>::default();
         let mailboxes = Arc::<OnceLock<Vec<Mailbox>>>::default();
-        let (metering, ledger) = Metering::start(&config, end_links_of_key(&mailboxes))?;
+        let metrics = Metrics::new(&config);
+        let (metering, ledger) = Metering::start(&config, &metrics, end_links_of_key(&mailboxes))?;
         let common = Common {
             counts: Arc::default(),
             upstreams: renewal::upstreams(&config, &[]),
             drain: drain.clone(),
             tls: Arc::new(CurrentAcceptor::new(tls)),
             metering,
+            metrics,
         };
         let workers = workers(&config, &common)?;
         let _ = mailboxes.set(workers.iter().map(Worker::mailbox).collect());

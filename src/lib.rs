@@ -21,6 +21,7 @@
 //!  ┌───────── control ─────────┐  ┌───────────── edge ─────────────┐  ┌────── relay ──────┐
 //!  │ config keys ledger prices │  │ listener → admit → dial → start │  │ link → pump → scan │
 //!  │ quotas drain takeover     │  │ (refusal = HTTP)         admin  │  │   └ tap  └ ending  │
+//!  │ metrics                   │  │                                 │  │                    │
 //!  └───────────────────────────┘  └─────────────────────────────────┘  └────────────────────┘
 //!       depends on relay            depends on control and relay        depends on nothing of ours
 //! ```
@@ -49,8 +50,8 @@
 //!    through [`relay::table`].
 //! 10. `relay::settle` sees to what is under way upstream; [`relay::ending`] says what each leg is told, `relay::parting`
 //!     and `relay::side` tell it, with a deadline.
-//! 11. The [`relay::link::LinkReport`] goes to [`control::record`], the log, [`control::meter`], the ledger, and, with
-//!     the feature `otel`, as a span to [`control::spans`].
+//! 11. The [`relay::link::LinkReport`] goes to [`control::record`], the log, and [`control::meter`], the ledger;
+//!     [`control::metrics`] counts it, and with the feature `otel` it leaves as a span ([`control::spans`]).
 //!
 //! # The life of the process
 //!

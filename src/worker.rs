@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::config::Config;
@@ -36,6 +36,8 @@ pub enum Mail {
     Answer(oneshot::Sender<()>),
     /// Tell how each link does.
     Snapshot(oneshot::Sender<Vec<LinkStatus>>),
+    /// Publish what was counted, and say when that is done.
+    Publish(oneshot::Sender<()>),
     /// End some links, and tell how many there were.
     End {
         /// Which.
@@ -176,6 +178,10 @@ async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge:
             // Whoever asked may have stopped to wait.
             Mail::Answer(told) => drop(told.send(())),
             Mail::Snapshot(told) => drop(told.send(links.statuses())),
+            Mail::Publish(done) => {
+                edge.publish(Handle::current().metrics().worker_total_busy_duration(0));
+                let _ = done.send(());
+            }
             Mail::End { which, decision, ended } => drop(ended.send(links.end(&which, decision))),
             Mail::EndAll(decision, spread) => {
                 let links = links.clone();
@@ -212,6 +218,7 @@ mod tests {
     use super::*;
     use crate::control::config;
     use crate::control::metering::Metering;
+    use crate::control::metrics::Metrics;
     use crate::edge::upstream::shared::Shared;
 
     fn worker(number: usize, folder: &Path) -> Worker {
@@ -221,9 +228,10 @@ mod tests {
             let mut config = config::parse(config).map_err(io::Error::other)?;
             config.metering.ledger = folder.join(format!("{number}.db"));
             let upstreams = vec![Arc::new(Shared::new("u"))];
-            let (metering, _) = Metering::start(&config, |_| ()).map_err(io::Error::other)?;
+            let metrics = Metrics::new(&config);
+            let (metering, _) = Metering::start(&config, &metrics, |_| ()).map_err(io::Error::other)?;
             let (counts, drain, tls) = (Arc::default(), Arc::default(), Arc::default());
-            let common = Common { counts, upstreams, drain, tls, metering };
+            let common = Common { counts, upstreams, drain, tls, metering, metrics };
             Edge::new(&config, &common, number).map_err(io::Error::other)
         })
         .unwrap()

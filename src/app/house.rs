@@ -15,6 +15,7 @@ use super::certificates;
 use super::doors::{Door, Doors};
 use super::operations::Operated;
 use super::renewal::{Renewer, Source};
+use super::scrape::Scrape;
 use super::sockets::Sockets;
 use super::watchdog;
 use crate::control::drain::House;
@@ -57,10 +58,11 @@ impl OpenHouse {
         let Openings { sockets, offer, workers, in_force, source, renewals, notify } = openings;
         let Sockets { clients, admin } = sockets;
         let (workers, drain) = (Rc::new(workers), in_force.common.drain.clone());
+        let scrape = Scrape::new(in_force.common.metrics.clone(), workers.len());
         let renewer = Rc::new(Renewer::new(source, workers.clone(), accountant, in_force, notify.clone()));
         spawn_local(obey(renewals, renewer.clone()));
         spawn_local(certificates::watch(renewer.clone()));
-        let operated = Operated { workers: workers.clone(), drain: drain.clone(), renewer };
+        let operated = Operated { workers: workers.clone(), drain: drain.clone(), renewer, scrape };
         let mut doors = vec![open(admin, |admin| admin::serve(admin, operated))?];
         for client in clients {
             doors.push(open(client, |client| listener::accept(client, to_workers(&workers)))?);

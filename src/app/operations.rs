@@ -13,16 +13,18 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::renewal::{NotRenewed, Renewer};
+use super::scrape::Scrape;
 use crate::control::config::Secret;
 use crate::control::drain::Drain;
-use crate::control::ledger::{By, Group, report};
+use crate::control::ledger::{By, Group, Health, report};
+use crate::control::metrics::{Moment, UpstreamNow};
 use crate::edge::admin::{LinkStatus, NotReloaded, Operations, Unanswered, UpstreamStatus};
 use crate::edge::links::Which;
 use crate::relay::ending::Decision;
 use crate::worker::{Mail, Renewal, Worker};
 
 /// A worker comes to its mail between two polls of its links, so this is a worker in trouble.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process, as its operators see it.
 pub(super) struct Operated {
@@ -32,6 +34,8 @@ pub(super) struct Operated {
     pub(super) drain: Arc<Drain>,
     /// What is in force, and can be renewed.
     pub(super) renewer: Rc<Renewer>,
+    /// What is counted.
+    pub(super) scrape: Scrape,
 }
 
 impl Operations for Operated {
@@ -71,6 +75,22 @@ impl Operations for Operated {
         let mail = |ended| Mail::End { which: which.clone(), decision, ended };
         // A worker that does not answer may be the one that has it.
         Ok(answers(&self.workers, mail).await?.into_iter().sum::<usize>() > 0)
+    }
+
+    async fn metrics(&self) -> Result<String, String> {
+        let workers = self.scrape.publish(&self.workers).await;
+        let metering = self.renewer.in_force().common.metering;
+        self.scrape
+            .text(Moment {
+                ready: self.unready().is_none(),
+                phase: self.drain.phase(),
+                workers,
+                upstreams: self.upstreams().into_iter().map(UpstreamNow::from).collect(),
+                ledger_is_well: *metering.recorder.health() == Health::Ok,
+                ledger_queue: (metering.recorder.waiting(), metering.recorder.room_for()),
+                quotas: metering.quota_ratios(),
+            })
+            .await
     }
 
     async fn usage(&self, by: By, since: Option<SystemTime>) -> Result<Value, String> {

@@ -123,6 +123,7 @@ impl Renewer {
 
         let next = Renewal { config: Arc::new(config), common: Common { metering, ..common } };
         self.in_force.replace(next.clone());
+        next.common.metrics.know(&next.config);
         next.common.tls.store(acceptor.map(Arc::new));
         next.common.upstreams.iter().for_each(|upstream| upstream.reset());
         (source.set_log)(&next.config.log);

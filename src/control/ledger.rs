@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::config::{Durability, Metering, OnFailure};
 
 mod health;
+mod observer;
 mod open;
 mod record;
 mod recorder;
@@ -30,6 +31,7 @@ mod tests;
 mod writer;
 
 pub use health::Health;
+pub use observer::Observer;
 pub use open::LedgerError;
 pub use record::{LinkRow, NewUsage, Record, UsageKind, UsageRow, Used, unix_ms};
 pub use recorder::{Full, Recorder, Stored, Ticket};
@@ -135,9 +137,9 @@ impl Opened {
         self.store.used(key, time).map_err(LedgerError::of(&self.store.path))
     }
 
-    /// Starts the thread that writes. On it, `observe` is told once of every usage row that is new to the ledger, whichever
+    /// Starts the thread that writes. On it, `observer` is told once of every usage row that is new to the ledger, whichever
     /// process wrote it: that is what a quota counts. It must not block.
-    pub fn start(self, observe: impl FnMut(&NewUsage) + Send + 'static) -> Result<Ledger, LedgerError> {
+    pub fn start(self, observer: impl Observer + Send + 'static) -> Result<Ledger, LedgerError> {
         let Self { store, manner, room } = self;
         let (sender, queue) = mpsc::channel(room);
         let (stop, stopped) = oneshot::channel();
@@ -151,7 +153,7 @@ impl Opened {
             stop: stopped,
             sign: sign.clone(),
             manner,
-            observe,
+            observer,
             group: Vec::new(),
             trouble: None,
             calendar: Calendar::new(),
@@ -174,7 +176,7 @@ impl Opened {
 impl Ledger {
     /// A ledger that is opened and started, where nobody counts what was used.
     pub fn start(settings: &Settings) -> Result<Self, LedgerError> {
-        Opened::new(settings)?.start(|_| {})
+        Opened::new(settings)?.start(|_: &NewUsage| {})
     }
 
     /// A way to the writer, for one link.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::config::{self, Allowance, Durability, OnFailure, Period};
 use super::ledger::{Accountant, Accounts, Health, Ledger, LedgerError, NewUsage, Opened, Record, Recorder, Settings};
+use super::metrics::{Counted, Metrics};
 use super::prices::{NanoUsd, Prices};
 use super::quota::{Crossed, QuotaUsedUp, Quotas, Standing};
 use super::record::{self, clip};
@@ -40,16 +41,18 @@ pub struct Metering {
 }
 
 impl Metering {
-    /// Opens the ledger, counts what was used of each quota, and begins to write. `used_up` is told the name of a key
+    /// Opens the ledger, counts what was used of each quota, and begins to write. What is written is
+    /// counted in `metrics`. `used_up` is told the name of a key
     /// whose quota has just been used up, on the ledger's thread; it must not block.
     pub fn start(
         config: &config::Config,
+        metrics: &Metrics,
         used_up: impl Fn(&str) + Send + 'static,
     ) -> Result<(Self, Ledger), LedgerError> {
         let opened = Opened::new(&Settings::from(&config.metering))?;
         let quotas = Quotas::new(&config.keys, SystemTime::now(), |key, time| opened.used(key, time))?;
         let quotas = Arc::new(ArcSwap::from_pointee(quotas));
-        let ledger = opened.start({
+        let ledger = opened.start(Counted::new(metrics, {
             let quotas = quotas.clone();
             move |new: &NewUsage| {
                 let crossed =
@@ -58,7 +61,7 @@ impl Metering {
                     used_up(&new.key);
                 }
             }
-        })?;
+        }))?;
         let metering = Self {
             recorder: ledger.recorder(),
             prices: Arc::new(config.metering.prices.clone()),
@@ -104,6 +107,12 @@ impl Metering {
     pub fn quotas(&self) -> BTreeMap<String, Value> {
         let now = SystemTime::now();
         self.quotas.load().iter().map(|(key, counter)| (key.to_owned(), told(&counter.standing(now)))).collect()
+    }
+
+    /// The part of its quota that each key has used.
+    pub fn quota_ratios(&self) -> Vec<(String, f64)> {
+        let now = SystemTime::now();
+        self.quotas.load().iter().map(|(key, counter)| (key.to_owned(), counter.standing(now).ratio())).collect()
     }
 
     /// Why no link may begin: nobody would record what it uses. `None`: the ledger takes records, or the log does.

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod link_info;
 pub mod meter;
 pub mod metering;
+pub mod metrics;
 pub mod notify;
 pub mod prices;
 pub mod quota;

@@ -87,6 +87,14 @@ impl Prices {
         entry(&self.transcription, name)
     }
 
+    /// The name of the entry that is found for this one, of whichever kind.
+    pub fn entry_of(&self, name: &str) -> Option<&str> {
+        let has = |name: &str| self.models.contains_key(name) || self.transcription.contains_key(name);
+        let found = if has(name) { name } else { without_date(name).filter(|name| has(name))? };
+        let entry = self.models.get_key_value(found).map(|(name, _)| name);
+        entry.or_else(|| self.transcription.get_key_value(found).map(|(name, _)| name)).map(String::as_str)
+    }
+
     /// The models that have an entry.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         self.models.keys().map(String::as_str)

@@ -110,6 +110,19 @@ pub struct Standing {
     pub left: u64,
 }
 
+impl Standing {
+    /// The part that is used; more than 1 where it was overrun.
+    #[allow(clippy::cast_precision_loss)] // for those who plot it
+    pub fn ratio(&self) -> f64 {
+        let most = match self.quota.allowance {
+            Allowance::Usd(amount) => amount.nano(),
+            Allowance::Tokens(count) => count,
+        };
+        // Of nothing, nothing is left.
+        if most == 0 { 1.0 } else { self.used as f64 / most as f64 }
+    }
+}
+
 impl Counter {
     fn new(quota: Quota) -> Self {
         Self { quota, counts: ArcSwap::default() }

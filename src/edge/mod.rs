@@ -31,12 +31,14 @@ pub mod upstream;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::control::client_address::ClientAddress;
 use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
 use crate::control::drain::Drain;
 use crate::control::keys::Keys;
 use crate::control::metering::Metering;
+use crate::control::metrics::{Measures, Metrics};
 use crate::relay::link;
 
 use gate::{Counts, Gate};
@@ -66,6 +68,7 @@ pub struct Edge {
     link_limits: Rc<link::Limits>,
     drain: Arc<Drain>,
     metering: Rc<Metering>,
+    measures: Rc<Measures>,
     links: Rc<Links>,
 }
 
@@ -82,32 +85,33 @@ pub struct Common {
     pub tls: Arc<CurrentAcceptor>,
     /// What is used, and what it costs.
     pub metering: Metering,
+    /// Where each of them publishes what it counts.
+    pub metrics: Metrics,
 }
 
 impl Edge {
     /// The edge that `config` describes, on the worker of this number. Fails where the TLS stack refuses an authority.
     pub fn new(config: &Config, common: &Common, worker: usize) -> Result<Self, tls::TlsError> {
-        Self::beside(config, common, worker, &[], Rc::default())
+        Self::beside(config, common, worker, None)
     }
 
-    /// The edge that another configuration describes, on the same worker: it has the same links, and the upstreams that are
-    /// still the same, with the legs that wait there. Nothing has changed before [`take_over`](Self::take_over).
+    /// The edge that another configuration describes, on the same worker: it has the same links and measures, and the
+    /// upstreams that are still the same, with the legs that wait there. Nothing has changed before
+    /// [`take_over`](Self::take_over).
     pub fn renewed(&self, config: &Config, common: &Common, worker: usize) -> Result<Self, tls::TlsError> {
-        Self::beside(config, common, worker, &self.upstreams, self.links.clone())
+        Self::beside(config, common, worker, Some(self))
     }
 
-    fn beside(
-        config: &Config,
-        common: &Common,
-        worker: usize,
-        known: &[Rc<Upstream>],
-        links: Rc<Links>,
-    ) -> Result<Self, tls::TlsError> {
-        let opening = opening(&config.limits);
+    fn beside(config: &Config, common: &Common, worker: usize, former: Option<&Self>) -> Result<Self, tls::TlsError> {
+        let links = former.map_or_else(Rc::default, |former| former.links.clone());
+        let measures = || Rc::new(Measures::new(&common.metrics, worker));
+        let measures = former.map_or_else(measures, |former| former.measures.clone());
+        let (known, opening) = (former.map_or(&[][..], |former| &former.upstreams), opening(&config.limits));
         let upstream = |(upstream, shared): (&config::Upstream, &Arc<Shared>)| {
             let warm = share(upstream.warm, config.server.workers, worker);
-            let same = known.iter().find(|known| known.is_as(upstream, warm, opening));
-            same.map_or_else(|| Upstream::new(upstream, shared.clone(), warm).map(Rc::new), |same| Ok(same.clone()))
+            let same = known.iter().find(|known| known.is_as(upstream, warm, opening)).cloned();
+            let new = || Upstream::new(upstream, shared.clone(), warm, measures.clone()).map(Rc::new);
+            same.map_or_else(new, Ok)
         };
         let upstreams = config.upstreams.iter().zip(&common.upstreams).map(upstream).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -124,6 +128,7 @@ impl Edge {
             link_limits: Rc::new(link_limits(&config.limits)),
             drain: common.drain.clone(),
             metering: Rc::new(common.metering.clone()),
+            measures,
             links,
         })
     }
@@ -157,6 +162,11 @@ impl Edge {
         for upstream in &self.upstreams {
             upstream.pool.close();
         }
+    }
+
+    /// Lets everybody know what this worker has counted. `busy`: how long it has done anything but wait.
+    pub fn publish(&self, busy: Duration) {
+        self.measures.publish(busy);
     }
 
     /// The links of its worker.

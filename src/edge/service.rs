@@ -29,9 +29,11 @@ use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
 use super::tls::Conn;
 use super::upstream::attempts;
+use super::upstream::dial::OpenLeg;
 use super::{Client, Edge, admin, start};
 use crate::control::config::RefuseWith;
 use crate::control::link_info::SetUp;
+use crate::control::metrics::Stage;
 use crate::control::record;
 use crate::control::spans::Trace;
 use crate::relay::link::Leg;
@@ -88,9 +90,13 @@ async fn begin_tls(stream: TcpStream, client: Client, edge: &Edge, deadline: Ins
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             record::tls_failed(client.address, &error);
+            edge.measures.tls_failed();
             None
         }
-        Err(_) => None,
+        Err(_) => {
+            edge.measures.tls_failed();
+            None
+        }
     }
 }
 
@@ -155,17 +161,19 @@ async fn answer(
     if let Some(response) = admin::probe(&request, edge.unready()) {
         return response;
     }
+    let begun = Instant::now();
     let (head, _) = request.into_parts();
     let client = edge.proxies.client_of(speaker, &head.headers);
     let request_id = request_id(head.headers.get(REQUEST_ID));
     let note = |refusal: &Refusal| {
+        edge.measures.refused(refusal.code);
         record::refused(&request_id, client.address, refusal.status.as_u16(), refusal.code, &refusal.message);
     };
     let upgrade = match admit::upgrade(edge, &head).inspect_err(note) {
         Ok(upgrade) => upgrade,
         Err(refusal) => return refusal.response(&request_id),
     };
-    let outcome = match open(&head, &request_id, arrived, client, edge).await.inspect_err(note) {
+    let outcome = match open(&head, &request_id, (arrived, begun), client, edge).await.inspect_err(note) {
         Ok(begun) => Switched::Link(Box::new(begun)),
         Err(refusal) if edge.refuse_browsers_with == RefuseWith::Event && browser::asks(&head) => {
             Switched::Refused(Farewell::new(&refusal, request_id.to_str().unwrap_or_default()))
@@ -179,14 +187,27 @@ async fn answer(
 async fn open(
     head: &hyper::http::request::Parts,
     request_id: &HeaderValue,
-    arrived: Duration,
+    (arrived, begun): (Duration, Instant),
     client: Client,
     edge: &Edge,
 ) -> Result<Begun, Refusal> {
     let admitted = admit(edge, head, client, request_id)?;
+    edge.measures.took(Stage::Admission, begun.elapsed());
     let max_message_bytes = edge.limits.max_message_bytes;
     let dialled = Instant::now();
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
+    note_setup(edge, &opened.leg);
     let set_up = SetUp { request: arrived, dial: dialled.elapsed() };
     Ok(Begun { admitted, opened, client, set_up, trace: Trace::of(&head.headers) })
+}
+
+/// Measures what the client has waited for, which is nothing where its leg was opened ahead.
+fn note_setup(edge: &Edge, leg: &OpenLeg) {
+    if leg.opened_as.is_some() {
+        return;
+    }
+    edge.measures.took(Stage::Dial, leg.took.dial);
+    if let Some(first_event) = leg.took.first_event {
+        edge.measures.took(Stage::FirstEvent, first_event);
+    }
 }

@@ -69,7 +69,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         // Nobody asked for one by name.
         Route::Transcription | Route::Call(_) => model_sent.clone(),
     };
-    let traffic = Traffic::default();
+    let traffic = Traffic::one_of(&edge.measures.tallies);
     let info = Rc::new(LinkInfo {
         id: uuid::Uuid::new_v4(),
         request_id: admitted.wanted.request_id.to_str().unwrap_or_default().into(),
@@ -96,10 +96,13 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
     }
     let mut link = Link::new(client, upstream, tap, edge.link_limits.clone(), &info.traffic);
     record::opened(&info);
+    edge.measures.link_opened(&info);
+    let measures = edge.measures.clone();
     let registered = edge.links.register(&info, admitted.key_digest.as_ref(), &edge.metering);
     tokio::task::spawn_local(async move {
         let report = link.run(&registered.orders, &info.request_id).await;
         record::ended(&info, &report);
+        measures.link_ended(&info, &report);
         trace.ended(&info, &report);
         // Boxed: only the end needs it, and this task is most of what an idle link costs.
         Box::pin(link.into_tap().into_observer().end(&report)).await;

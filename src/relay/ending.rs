@@ -92,6 +92,28 @@ const INTERNAL_ERROR: u16 = 1011;
 const SERVICE_RESTART: u16 = 1012;
 
 impl Ending {
+    /// Every [`name`](Self::name) there is.
+    pub const NAMES: [&str; 18] = [
+        "client_close",
+        "upstream_close",
+        "client_lost",
+        "upstream_lost",
+        "client_protocol_error",
+        "upstream_protocol_error",
+        "client_message_too_big",
+        "upstream_message_too_big",
+        "client_stalled",
+        "upstream_stalled",
+        "idle_timeout",
+        "session_expired",
+        "insufficient_quota",
+        "key_revoked",
+        "ended_by_operator",
+        "relay_restarting",
+        "ledger_unavailable",
+        "panic",
+    ];
+
     /// The word for it in records and logs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -258,4 +280,38 @@ pub fn error_event(error_type: &str, code: &str, message: &str, request_id: &str
     });
     let event_id = json!(format!("event_{}", request_id.trim_start_matches("req_")));
     format!(r#"{{"type":"error","event_id":{event_id},"error":{error}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_ending_has_a_name_on_the_list() {
+        let of_peer = |peer| {
+            [
+                Ending::Close(peer, NORMAL),
+                Ending::Lost(peer, None),
+                Ending::Silent(peer),
+                Ending::Violation(peer, Violation::MessageTooBig(1)),
+                Ending::Violation(peer, Violation::ReservedBit),
+                Ending::Stalled(peer),
+            ]
+        };
+        let decided = [
+            Decision::IdleTimeout,
+            Decision::SessionExpired,
+            Decision::QuotaUsedUp,
+            Decision::KeyRevoked,
+            Decision::EndedByOperator,
+            Decision::RelayRestarting,
+            Decision::LedgerUnavailable,
+        ];
+        let endings = [Peer::Client, Peer::Upstream].into_iter().flat_map(of_peer);
+        let endings = endings.chain(decided.map(Ending::Decided)).chain([Ending::Panic]);
+        let names: BTreeSet<_> = endings.map(|ending| ending.name()).collect();
+        assert_eq!(names, Ending::NAMES.into());
+    }
 }

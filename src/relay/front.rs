@@ -10,15 +10,29 @@ use super::tap::Watch;
 /// is a few dozen bytes long; the bound keeps a message in one-byte pieces from being read again at every piece.
 const MAX_UNDECIDED: usize = 256;
 
+/// How nearly all messages begin, the deltas of a response among them, in the form in which the live service writes them.
+const RESPONSE: &[u8] = br#"{"type":"response."#;
+
 /// What the first bytes of a message tell: `{"type":"…"`, or `{"event_id":"…","type":"…"`, compact or spaced.
 #[inline]
 pub(super) fn decide(text: &[u8], names: Names) -> Watch {
+    if is_another_response(text) {
+        return Watch::Skip;
+    }
     let front = &text[..text.len().min(MAX_UNDECIDED)];
     match Front(front).watch(names) {
         Ok(watch) => watch,
         Err(Unclear::Short) if front.len() < MAX_UNDECIDED => Watch::Undecided,
         Err(_) => Watch::Candidate,
     }
+}
+
+/// Whether a glance tells that it is not of interest: no name that is goes on behind `response.` with this letter, and no
+/// escape spells one. Only a short cut: what follows finds the same.
+#[inline]
+fn is_another_response(text: &[u8]) -> bool {
+    let next = text.strip_prefix(RESPONSE).and_then(<[u8]>::first);
+    next.is_some_and(|next| !matches!(next, b'c' | b'd' | b'\\'))
 }
 
 /// Why the front of a message does not tell its type.
@@ -98,5 +112,39 @@ impl<'b> Front<'b> {
                 _ => return Err(Unclear::Other),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::events::NAMES_WITH_TRANSCRIPTION;
+    use super::*;
+
+    fn message(name: &str) -> String {
+        format!("{{\"type\":\"{name}\",\"event_id\":\"event_1\"}}")
+    }
+
+    #[test]
+    fn a_glance_overlooks_no_event_of_interest() {
+        for (name, _) in NAMES_WITH_TRANSCRIPTION {
+            assert!(!is_another_response(message(name).as_bytes()), "{name}");
+            for (at, letter) in name.char_indices() {
+                let escaped = format!("{}\\u{:04x}{}", &name[..at], u32::from(letter), &name[at + 1..]);
+                assert!(!is_another_response(message(&escaped).as_bytes()), "{escaped}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_glance_finds_what_a_closer_look_finds() {
+        let mut glances = 0;
+        for next in 0..=u8::MAX {
+            let text = [RESPONSE, &[next], br#"one","event_id":"event_1"}"#].concat();
+            if is_another_response(&text) {
+                glances += 1;
+                assert!(matches!(Front(&text).watch(&NAMES_WITH_TRANSCRIPTION), Ok(Watch::Skip)), "byte {next}");
+            }
+        }
+        assert_eq!(glances, 253);
     }
 }

@@ -3,12 +3,10 @@
 //!
 //! It refuses to read and to write; it holds no bytes but a close frame, which goes on when the link has decided so.
 
-use std::rc::Rc;
-
 use fastwebsockets::OpCode;
 use tokio::time::Instant;
 
-use super::pump::{Boundary, Flow, PingPayload, Signs, Stop};
+use super::pump::{Boundary, PingPayload, Signs, Stop};
 use super::scan::{Control, Scan, Step};
 use super::tap::{Tap, Verdict};
 
@@ -23,7 +21,6 @@ pub(super) struct Judge {
     holds: bool,
     /// Since when the tap is waited for.
     waits: Option<Instant>,
-    flow: Rc<Flow>,
     /// What has come from the source since somebody last asked.
     pub(super) signs: Signs,
     /// A ping has gone to the sink, and no pong has come back.
@@ -52,6 +49,8 @@ pub(super) enum Mode {
 pub(super) struct Walked {
     /// So many bytes, from the first on, go on, now or later.
     pub(super) passed: usize,
+    /// So many frames begin in them, or are whole.
+    pub(super) frames: u64,
     /// So many of them may go on now.
     pub(super) free: usize,
     /// And before them what was held so far.
@@ -67,15 +66,14 @@ pub(super) struct Walked {
 }
 
 impl Judge {
-    /// The judge of what the sender of `scan` sends, from its first frame on. It counts the frames of `flow`.
-    pub(super) fn new(scan: Scan, flow: Rc<Flow>) -> Self {
+    /// The judge of what the sender of `scan` sends, from its first frame on.
+    pub(super) fn new(scan: Scan) -> Self {
         Self {
             scan,
             mode: Mode::Pass,
             stopped_at: Boundary::Message,
             holds: false,
             waits: None,
-            flow,
             signs: Signs::default(),
             awaits_pong: false,
             own_ping: None,
@@ -148,9 +146,8 @@ impl Judge {
         self.holds = false;
     }
 
-    /// The close frame that the source sent. It is counted as one that goes on.
+    /// The close frame that the source sent.
     pub(super) fn take_close(&mut self) -> Vec<u8> {
-        self.flow.frames.set(self.flow.frames.get() + 1);
         std::mem::take(&mut self.close).into_vec()
     }
 
@@ -194,7 +191,7 @@ impl Judge {
             if self.is_passing() {
                 walked.passed = at;
                 walked.free = if self.holds { walked.free } else { at };
-                self.flow.frames.set(self.flow.frames.get() + std::mem::take(&mut frames));
+                walked.frames += std::mem::take(&mut frames);
                 if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
                     walked.abandoned |= self.leave(Mode::Discard);
                 }

@@ -16,7 +16,7 @@ use super::Peer;
 use super::ending::Ending;
 use super::inject;
 use super::parting::{CloseCodes, Parting};
-use super::pump::{Boundary, Flow, Stop};
+use super::pump::{Boundary, Flow, Stop, Tally};
 use super::scan::Scan;
 use super::stream::Stream;
 use super::table::Orders;
@@ -74,6 +74,23 @@ pub struct Traffic {
     pub up: Rc<Flow>,
     /// From the upstream to the client.
     pub down: Rc<Flow>,
+}
+
+/// What all links of a worker have carried so far.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    /// From clients to upstreams.
+    pub up: Rc<Tally>,
+    /// From upstreams to clients.
+    pub down: Rc<Tally>,
+}
+
+impl Traffic {
+    /// That of a link which has carried nothing yet, and is one of a worker's.
+    pub fn one_of(all: &Tallies) -> Self {
+        let flow = |tally: &Rc<Tally>| Rc::new(Flow::one_of(tally.clone()));
+        Self { up: flow(&all.up), down: flow(&all.down) }
+    }
 }
 
 /// How a link went.

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 
 use super::scan::Violation;
 
@@ -14,6 +15,34 @@ pub struct Flow {
     pub frames: Cell<u64>,
     /// Bytes on the wire, frame headers included.
     pub bytes: Cell<u64>,
+    all: Rc<Tally>,
+}
+
+/// What all flows of one direction on a worker have forwarded, those that are over included. Whoever sums up need not
+/// visit the links.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Frames of all kinds.
+    pub frames: Cell<u64>,
+    /// Bytes on the wire, frame headers included.
+    pub bytes: Cell<u64>,
+}
+
+impl Flow {
+    /// A flow that has forwarded nothing yet, and is one of `all`.
+    pub fn one_of(all: Rc<Tally>) -> Self {
+        Self { frames: Cell::new(0), bytes: Cell::new(0), all }
+    }
+
+    /// Counts what goes on.
+    #[inline]
+    pub fn count(&self, frames: u64, bytes: u64) {
+        let add = |cell: &Cell<u64>, more| cell.set(cell.get() + more);
+        add(&self.frames, frames);
+        add(&self.bytes, bytes);
+        add(&self.all.frames, frames);
+        add(&self.all.bytes, bytes);
+    }
 }
 
 /// What has come from a source since somebody last asked.

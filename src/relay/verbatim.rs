@@ -52,7 +52,7 @@ impl Pump {
     /// A pump of what the sender of `scan` sends, beginning with the bytes in `early`. It counts into `flow`.
     pub fn new(scan: Scan, early: Bytes, flow: Rc<Flow>) -> Self {
         Self {
-            judge: Judge::new(scan, flow.clone()),
+            judge: Judge::new(scan),
             withheld: Withheld::default(),
             early: (!early.is_empty()).then(|| Box::new(early)),
             pending: Pending::default(),
@@ -183,7 +183,7 @@ impl Pump {
     /// The close frame that the source sent, to be let go on later.
     pub fn take_close(&mut self) -> Vec<u8> {
         let close = self.judge.take_close();
-        self.flow.bytes.set(self.flow.bytes.get() + close.len() as u64);
+        self.flow.count(1, close.len() as u64);
         close
     }
 
@@ -265,8 +265,8 @@ impl Pump {
         T: Tap,
     {
         loop {
-            let Walked { passed, free, done, stop, .. } = self.walk(bytes, tap);
-            self.flow.bytes.set(self.flow.bytes.get() + passed as u64);
+            let Walked { passed, frames, free, done, stop, .. } = self.walk(bytes, tap);
+            self.flow.count(frames, passed as u64);
             if let Err(error) = self.pending.write(cx, &bytes[..free], to) {
                 // It is read on without a sink, from where it was judged.
                 self.keep(&bytes[done..]);

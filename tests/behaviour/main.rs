@@ -9,6 +9,7 @@ mod endings;
 mod forwarding;
 mod links;
 mod metering;
+mod metrics;
 mod reload;
 mod routes;
 mod sockets;

@@ -56,7 +56,7 @@ async fn the_level_of_the_log_changes_and_what_needs_a_restart_is_named() {
 async fn until_longer(relay: &mut Relay, before: &str) {
     let longer = async {
         while relay.process.log().len() == before.len() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     within("a line more", longer).await;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use realtime_relay::control::config::{Key, parse};
-use realtime_relay::control::ledger::{Opened, UsageRow, Used, unix_ms};
+use realtime_relay::control::ledger::{NewUsage, Opened, UsageRow, Used, unix_ms};
 use realtime_relay::control::prices::NanoUsd;
 use realtime_relay::control::quota::{Counter, Crossed, QuotaUsedUp, Quotas};
 use uuid::Uuid;
@@ -108,7 +108,7 @@ fn a_quota_survives_a_restart() {
         let counter = quotas.of("acme").unwrap().clone();
         runs.push((counter.standing(now).used, counter.check(now).is_ok()));
         let counting = counter.clone();
-        let ledger = opened.start(move |new| {
+        let ledger = opened.start(move |new: &NewUsage| {
             counting.add(new.at_ms, new.used, now);
         });
         let ledger = ledger.unwrap();

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod head;
 pub mod ledger;
 pub mod leg;
+pub mod metrics;
 pub mod operator;
 pub mod proxy;
 pub mod relay;

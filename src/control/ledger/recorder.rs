@@ -99,8 +99,13 @@ impl Recorder {
     }
 
     /// Records that wait, of everyone.
-    pub(super) fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+    pub fn waiting(&self) -> usize {
+        self.room_for() - self.queue.capacity()
+    }
+
+    /// Records that may wait.
+    pub fn room_for(&self) -> usize {
+        self.queue.max_capacity()
     }
 
     /// Whether the ledger takes records.

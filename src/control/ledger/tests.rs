@@ -23,7 +23,7 @@ async fn a_full_disk_keeps_what_waits_and_takes_it_once_there_is_room() {
     other.execute_batch(fill).unwrap();
     let pages: i64 = opened.store.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     opened.store.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
-    let ledger = opened.start(|_| {}).unwrap();
+    let ledger = opened.start(|_: &NewUsage| {}).unwrap();
 
     let mut recorder = ledger.recorder();
     let tickets: Vec<_> = (0..500).map(|_| recorder.try_record(usage(i64::MAX)).unwrap()).collect();
@@ -43,7 +43,7 @@ async fn a_lock_that_is_held_too_long_is_a_failure_until_it_is_let_go() {
     let (_folder, mut opened) = fresh();
     opened.manner.lock_patience = Duration::ZERO;
     let other = beside(&opened);
-    let ledger = opened.start(|_| {}).unwrap();
+    let ledger = opened.start(|_: &NewUsage| {}).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let ticket = ledger.recorder().try_record(usage(1)).unwrap();
     eventually(|| matches!(&*ledger.health(), Health::Failing { error, .. } if error.contains("locked"))).await;
@@ -57,7 +57,7 @@ async fn who_finds_no_room_is_woken_when_there_is_and_nothing_is_lost() {
     let (_folder, mut opened) = fresh();
     opened.room = 2;
     let other = beside(&opened);
-    let ledger = opened.start(|_| {}).unwrap();
+    let ledger = opened.start(|_: &NewUsage| {}).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (mut first, mut second) = (ledger.recorder(), ledger.recorder());
     let mut taken = 0;
@@ -84,7 +84,7 @@ async fn what_the_disk_refuses_to_the_end_is_handed_back() {
     let (_folder, mut opened) = fresh();
     opened.manner.lock_patience = Duration::ZERO;
     let other = beside(&opened);
-    let ledger = opened.start(|_| {}).unwrap();
+    let ledger = opened.start(|_: &NewUsage| {}).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut recorder = ledger.recorder();
     let tickets: Vec<_> = (0..1500).map(|_| recorder.try_record(usage(1)).unwrap()).collect();

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::health::Sign;
-use super::record::{NewUsage, Record, unix_ms};
+use super::observer::Observer;
+use super::record::{Record, unix_ms};
 use super::recorder::{Queued, Stored};
 use super::store::Store;
 use super::{Accounts, Question};
@@ -41,7 +42,7 @@ pub(super) struct Manner {
 }
 
 /// The thread's own.
-pub(super) struct Writer<F> {
+pub(super) struct Writer<O> {
     pub(super) store: Store,
     pub(super) queue: mpsc::Receiver<Queued>,
     /// Answered between two commits.
@@ -50,8 +51,7 @@ pub(super) struct Writer<F> {
     pub(super) stop: oneshot::Receiver<Instant>,
     pub(super) sign: Sign,
     pub(super) manner: Manner,
-    /// Told of every usage row that is new, once.
-    pub(super) observe: F,
+    pub(super) observer: O,
     pub(super) group: Vec<Queued>,
     pub(super) trouble: Option<Trouble>,
     pub(super) calendar: Calendar,
@@ -96,7 +96,7 @@ enum Woken {
     ToStop(Option<Instant>),
 }
 
-impl<F: FnMut(&NewUsage)> Writer<F> {
+impl<O: Observer> Writer<O> {
     /// Writes until it is stopped. Returns what could not be written.
     pub(super) async fn run(mut self) -> Vec<Record> {
         let deadline = loop {
@@ -154,19 +154,17 @@ impl<F: FnMut(&NewUsage)> Writer<F> {
 
     /// Commits the group. It stays where it is if the disk refuses.
     fn commit(&mut self) {
+        let begun = Instant::now();
         match self.store.commit(self.group.iter().map(|queued| &*queued.record)) {
             Ok(commit) => {
+                self.observer.has_committed(begun.elapsed());
                 self.trouble = None;
                 if self.sign.mend() {
                     tracing::info!("the ledger takes records again");
                 }
-                commit.others.iter().for_each(&mut self.observe);
+                commit.others.iter().for_each(|new| self.observer.is_new(new));
                 for (queued, new) in self.group.drain(..).zip(commit.new) {
-                    if let (Record::Usage(row), true) = (&*queued.record, new) {
-                        (self.observe)(&row.as_new());
-                    }
-                    // Most are told to nobody: a ticket is for those who wait.
-                    let _ = queued.done.send(if new { Stored::New } else { Stored::Duplicate });
+                    settle(queued, if new { Stored::New } else { Stored::Duplicate }, &mut self.observer);
                 }
             }
             Err(error) => self.refused(&error),
@@ -188,16 +186,14 @@ impl<F: FnMut(&NewUsage)> Writer<F> {
         if self.manner.on_failure == OnFailure::Log {
             self.log();
         }
+        self.observer.has_failed(self.group.len());
     }
 
     /// The log takes what the disk does not.
     fn log(&mut self) {
         for queued in self.group.drain(..) {
             tracing::error!(record = %queued.record.to_json(), "not in the ledger");
-            if let Record::Usage(row) = &*queued.record {
-                (self.observe)(&row.as_new());
-            }
-            let _ = queued.done.send(Stored::Logged);
+            settle(queued, Stored::Logged, &mut self.observer);
         }
     }
 
@@ -207,7 +203,7 @@ impl<F: FnMut(&NewUsage)> Writer<F> {
         if now >= self.calendar.look_at {
             self.calendar.look_at = now + LOOK_EVERY;
             match self.store.others() {
-                Ok(others) => others.iter().for_each(&mut self.observe),
+                Ok(others) => others.iter().for_each(|new| self.observer.is_new(new)),
                 Err(error) => tracing::debug!(%error, "cannot look for what other processes recorded"),
             }
         }
@@ -249,4 +245,14 @@ impl<F: FnMut(&NewUsage)> Writer<F> {
             self.group.push(queued);
         }
     }
+}
+
+/// The ledger is done with a record.
+fn settle(queued: Queued, stored: Stored, observer: &mut impl Observer) {
+    if let (Record::Usage(row), Stored::New | Stored::Logged) = (&*queued.record, stored) {
+        observer.is_new(&row.as_new());
+    }
+    observer.is_stored(&queued.record, stored);
+    // Most are told to nobody: a ticket is for those who wait.
+    let _ = queued.done.send(stored);
 }

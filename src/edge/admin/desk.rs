@@ -18,7 +18,11 @@ use super::guard::Guard;
 use super::{LinkStatus, READING, UpstreamStatus, probe};
 use crate::control::config::Secret;
 use crate::control::ledger::By;
+use crate::control::metrics;
 use crate::edge::refusal::{REQUEST_ID, Refusal, request_id};
+
+/// The one path whose answer is no JSON.
+const METRICS: &str = "/metrics";
 
 /// What the desk has done elsewhere. Nothing of it takes longer than an operator waits: a few seconds.
 pub trait Operations: 'static {
@@ -42,6 +46,9 @@ pub trait Operations: 'static {
 
     /// Ends this link. False: there is none.
     fn end_link(&self, id: Uuid) -> impl Future<Output = Result<bool, Unanswered>>;
+
+    /// What is counted, in the text format of Prometheus. Fails with what is wrong.
+    fn metrics(&self) -> impl Future<Output = Result<String, String>>;
 
     /// What was used `since`, summed up: an array. Fails with what is wrong with the ledger.
     fn usage(&self, by: By, since: Option<SystemTime>) -> impl Future<Output = Result<Value, String>>;
@@ -74,6 +81,8 @@ pub(super) struct Desk<O> {
 enum Done {
     /// This was asked for, as JSON.
     Told(Vec<u8>),
+    /// This was asked for, as Prometheus reads it.
+    Measured(String),
     /// It is under way.
     Begun,
 }
@@ -97,7 +106,14 @@ impl<O: Operations> Desk<O> {
 
     /// The guard comes first: a stranger does not even learn what there is.
     async fn attend(&self, head: &request::Parts) -> Result<Done, Refusal> {
-        Guard::new(self.operations.token().as_ref(), self.loopback).check(head)?;
+        let guard = Guard::new(self.operations.token().as_ref(), self.loopback);
+        if head.uri.path() == METRICS {
+            guard.check_reader(head)?;
+            only_read(head)?;
+            let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error);
+            return Ok(Done::Measured(self.operations.metrics().await.map_err(failed)?));
+        }
+        guard.check(head)?;
         match head.uri.path() {
             "/upstreams" => {
                 only_read(head)?;
@@ -124,7 +140,9 @@ impl<O: Operations> Desk<O> {
             }
             path => match path.strip_prefix("/links/").and_then(|id| Uuid::try_parse(id).ok()) {
                 Some(id) => self.end_link(head, id).await,
-                None => Err(not_found("there is nothing here; try /upstreams, /links, /usage, /reload or /drain")),
+                None => {
+                    Err(not_found("there is nothing here; try /upstreams, /links, /usage, /metrics, /reload or /drain"))
+                }
             },
         }
     }
@@ -145,6 +163,11 @@ impl Done {
             Self::Told(json) => {
                 let mut response = Response::new(Full::from(json));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response
+            }
+            Self::Measured(text) => {
+                let mut response = Response::new(Full::from(text));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::TEXT));
                 response
             }
             Self::Begun => {
@@ -249,6 +272,10 @@ mod tests {
 
         async fn end_link(&self, _: Uuid) -> Result<bool, Unanswered> {
             Err(Unanswered)
+        }
+
+        async fn metrics(&self) -> Result<String, String> {
+            Ok(String::new())
         }
 
         async fn usage(&self, _: By, _: Option<SystemTime>) -> Result<Value, String> {

@@ -95,11 +95,16 @@ async fn attempt(
         if may_be_warm(candidate)
             && let Some((leg, place)) = upstream.pool.take(&candidate.model_sent)
         {
+            upstream.measures.warm_leg_used(&upstream.shared.name);
             return Ok(opened(leg, place));
         }
         let outcome = match admission(upstream) {
-            Err(unavailable) => unavailable,
+            Err((reason, unavailable)) => {
+                upstream.measures.passed_over(&upstream.shared.name, reason);
+                unavailable
+            }
             Ok((permit, place)) => {
+                upstream.measures.attempted(&upstream.shared.name);
                 let left = Deadlines { all: deadline.saturating_duration_since(Instant::now()), ..deadlines };
                 match dial(candidate, wanted, left, max_message_bytes).await {
                     Ok(leg) => {
@@ -133,14 +138,16 @@ fn in_order(candidates: &[Candidate]) -> impl Iterator<Item = &Candidate> {
     pick::order(&standings, random).into_iter().map(|index| &candidates[index])
 }
 
-fn admission(upstream: &Upstream) -> Result<(Permit, Place), Outcome> {
+/// Whether an upstream may be dialled. Fails with the reason in one word, for machines.
+fn admission(upstream: &Upstream) -> Result<(Permit, Place), (&'static str, Outcome)> {
     let most = upstream.config.max_links.map_or(usize::MAX, NonZeroUsize::get);
     let take = || upstream.shared.take_place(most);
     let place = take().or_else(|| upstream.pool.give_up_one().then(take).flatten());
     let full = Outcome::Unavailable { why: "it carries all the links it may", retry_after: FULL_PATIENCE };
-    let place = place.ok_or(full)?;
+    let place = place.ok_or(("full", full))?;
     let permit = upstream.shared.breaker.admit(now());
-    let permit = permit.map_err(|retry_after| Outcome::Unavailable { why: "its breaker is open", retry_after })?;
+    let broken = |retry_after| ("breaker_open", Outcome::Unavailable { why: "its breaker is open", retry_after });
+    let permit = permit.map_err(broken)?;
     upstream.shared.note_change(permit.change());
     Ok((permit, place))
 }
@@ -148,6 +155,7 @@ fn admission(upstream: &Upstream) -> Result<(Permit, Place), Outcome> {
 /// Tells the breaker, the operator and the log what went wrong.
 fn note(request_id: &HeaderValue, upstream: &Upstream, permit: Permit, failure: &Failure, passthrough: bool) {
     let shared = &upstream.shared;
+    upstream.measures.attempt_failed(&shared.name, failure.kind());
     let source = std::error::Error::source(failure).map(ToString::to_string);
     record::dial_failed(request_id, &shared.name, failure.kind(), &failure.to_string(), source.as_deref());
     let verdict = failure.verdict(passthrough);

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::connect::connect;
 use super::exchange::exchange;
@@ -36,6 +36,17 @@ pub struct OpenLeg {
     pub request_id: Option<String>,
     /// The request id that the upstream was told, where that was not the client's: the leg was opened ahead.
     pub opened_as: Option<HeaderValue>,
+    /// How long it took. Zero where nobody waited for it: the leg was opened ahead.
+    pub took: Took,
+}
+
+/// How long an attempt took that gave a leg.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Took {
+    /// From DNS to the 101.
+    pub dial: Duration,
+    /// From there to the first event; `None`: it was not waited for.
+    pub first_event: Option<Duration>,
 }
 
 /// The deadlines of an attempt.
@@ -57,8 +68,10 @@ pub async fn dial(
     max_message_bytes: u64,
 ) -> Result<OpenLeg, Failure> {
     let attempt = async {
+        let begun = Instant::now();
         let opening = timeout(deadlines.dial, open(candidate, wanted)).await;
-        let leg = opening.unwrap_or(Err(Failure::Timeout(deadlines.dial)))?;
+        let mut leg = opening.unwrap_or(Err(Failure::Timeout(deadlines.dial)))?;
+        leg.took.dial = begun.elapsed();
         // To a call that is under way nothing need be said.
         let speaks_first = !matches!(wanted.route, Route::Call(_));
         if !(candidate.upstream.config.await_first_event && speaks_first) {
@@ -67,7 +80,8 @@ pub async fn dial(
         let mut listening = Listening::new(leg.stream, leg.early, max_message_bytes);
         listening.first_event().await?;
         let (stream, early) = listening.into_parts();
-        Ok(OpenLeg { stream, early, ..leg })
+        let took = Took { first_event: Some(begun.elapsed().saturating_sub(leg.took.dial)), ..leg.took };
+        Ok(OpenLeg { stream, early, took, ..leg })
     };
     timeout(deadlines.all, attempt).await.unwrap_or(Err(Failure::Timeout(deadlines.all)))
 }
@@ -88,7 +102,7 @@ async fn switch(stream: Conn, ask: Ask) -> Result<OpenLeg, Failure> {
     handshake::verify_switch(response.headers(), &ask.key, &ask.offered).map_err(Failure::NotHttp)?;
     let request_id = response.headers().get(REQUEST_ID);
     let request_id = request_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-    Ok(OpenLeg { stream, early, request_id, opened_as: None })
+    Ok(OpenLeg { stream, early, request_id, opened_as: None, took: Took::default() })
 }
 
 /// An answer that is no 101, with its body where that is JSON.

@@ -28,6 +28,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use super::query::Route;
 use super::tls::{Connector, TlsError};
 use crate::control::config::{self, Secret};
+use crate::control::metrics::Measures;
 use pool::{Opening, Pool};
 use shared::Shared;
 
@@ -42,6 +43,8 @@ pub struct Upstream {
     pub shared: Arc<Shared>,
     /// The legs to it that wait on this worker.
     pub pool: Pool,
+    /// What this worker counts.
+    pub measures: Rc<Measures>,
 }
 
 /// What a client wants of whichever upstream takes it.
@@ -71,10 +74,15 @@ pub struct Candidate {
 impl Upstream {
     /// An upstream on this worker, with so many warm legs for each of its models. Fails where TLS refuses the
     /// authorities that the configuration names.
-    pub fn new(config: &config::Upstream, shared: Arc<Shared>, warm: usize) -> Result<Self, TlsError> {
+    pub fn new(
+        config: &config::Upstream,
+        shared: Arc<Shared>,
+        warm: usize,
+        measures: Rc<Measures>,
+    ) -> Result<Self, TlsError> {
         let tls = config.url.secure.then(|| Connector::new(&config.name, config.ca.as_deref())).transpose()?;
         let pool = Pool::new(config.models.named().map(|(_, sent)| sent), warm);
-        Ok(Self { config: config.clone(), tls, shared, pool })
+        Ok(Self { config: config.clone(), tls, shared, pool, measures })
     }
 
     /// Whether this is what the configuration says of an upstream, with so many legs opened ahead for each model.

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::attempts::{self, Opened};
-use super::dial::{Deadlines, OpenLeg};
+use super::dial::{Deadlines, OpenLeg, Took};
 use super::first_event::Listening;
 use super::shared::Place;
 use super::{Candidate, Upstream, Wanted};
@@ -224,7 +224,7 @@ impl Warm {
     fn into_leg(mut self) -> (OpenLeg, Place) {
         self.place.serve();
         let (stream, early) = self.listening.into_parts();
-        let opened_as = Some(self.own_request_id);
-        (OpenLeg { stream, early, request_id: self.upstream_request_id, opened_as }, self.place)
+        let (opened_as, took) = (Some(self.own_request_id), Took::default());
+        (OpenLeg { stream, early, request_id: self.upstream_request_id, opened_as, took }, self.place)
     }
 }

@@ -1,0 +1,191 @@
+//! What one worker counts: for itself, without atomics, until it is asked to publish.
+//!
+//! It refuses to know other workers, and who reads what is published.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::core::{AtomicU64, GenericLocalCounterVec};
+use prometheus::local::{LocalHistogramVec, LocalIntCounter};
+use prometheus::{Counter, IntCounter};
+
+use super::Metrics;
+use super::work::Work;
+use crate::control::link_info::LinkInfo;
+use crate::relay::link::{LinkReport, Tallies};
+use crate::relay::pump::Tally;
+
+/// The measures of one worker. Nothing of it is touched per frame but the tallies, which the pumps share.
+#[derive(Debug)]
+pub struct Measures {
+    /// What all its links carry.
+    pub tallies: Tallies,
+    local: RefCell<Local>,
+}
+
+/// A part of setting up a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The request is judged.
+    Admission,
+    /// An upstream is called, up to its 101.
+    Dial,
+    /// It is waited for to speak.
+    FirstEvent,
+}
+
+impl Stage {
+    pub(super) const ALL: [Self; 3] = [Self::Admission, Self::Dial, Self::FirstEvent];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Admission => "admission",
+            Self::Dial => "dial",
+            Self::FirstEvent => "first_event",
+        }
+    }
+}
+
+/// The worker's share of each family.
+#[derive(Debug)]
+struct Local {
+    work: Arc<Work>,
+    /// By key and upstream, how many more links are open than was published.
+    links: HashMap<(Rc<str>, Rc<str>), i64>,
+    opened: LocalCounters,
+    ended: LocalCounters,
+    unsettled: LocalCounters,
+    refusals: LocalCounters,
+    tls_failures: LocalIntCounter,
+    setup: LocalHistogramVec,
+    attempts: LocalCounters,
+    failures: LocalCounters,
+    passed_over: LocalCounters,
+    warm_legs_used: LocalCounters,
+    up: Published,
+    down: Published,
+    busy: (Counter, Duration),
+}
+
+type LocalCounters = GenericLocalCounterVec<AtomicU64>;
+
+/// A tally, and how much of it is known to everybody.
+#[derive(Debug)]
+struct Published {
+    tally: Rc<Tally>,
+    frames: (IntCounter, Cell<u64>),
+    bytes: (IntCounter, Cell<u64>),
+}
+
+impl Measures {
+    /// Those of the worker of this number, which has counted nothing yet.
+    pub fn new(metrics: &Metrics, worker: usize) -> Self {
+        let work = metrics.work.clone();
+        let tallies = Tallies::default();
+        let local = Local {
+            links: HashMap::new(),
+            opened: work.opened.local(),
+            ended: work.ended.local(),
+            unsettled: work.unsettled.local(),
+            refusals: work.refusals.local(),
+            tls_failures: work.tls_failures.local(),
+            setup: work.setup.local(),
+            attempts: work.attempts.local(),
+            failures: work.failures.local(),
+            passed_over: work.passed_over.local(),
+            warm_legs_used: work.warm_legs_used.local(),
+            up: Published::new(&work, &tallies.up, "up"),
+            down: Published::new(&work, &tallies.down, "down"),
+            busy: (work.busy.with_label_values(&[&worker.to_string()]), Duration::ZERO),
+            work,
+        };
+        Self { tallies, local: RefCell::new(local) }
+    }
+
+    /// A link has begun.
+    pub fn link_opened(&self, link: &LinkInfo) {
+        let mut local = self.local.borrow_mut();
+        local.opened.with_label_values(&[&link.key, &link.upstream]).inc();
+        *local.links.entry((link.key.clone(), (*link.upstream).into())).or_default() += 1;
+    }
+
+    /// A link is over.
+    pub fn link_ended(&self, link: &LinkInfo, report: &LinkReport) {
+        let mut local = self.local.borrow_mut();
+        local.ended.with_label_values(&[&link.upstream, report.ending.name()]).inc();
+        local.unsettled.with_label_values(&[&link.upstream]).inc_by(u64::from(report.unsettled));
+        *local.links.entry((link.key.clone(), (*link.upstream).into())).or_default() -= 1;
+    }
+
+    /// A request got no link.
+    pub fn refused(&self, code: &'static str) {
+        self.local.borrow_mut().refusals.with_label_values(&[code]).inc();
+    }
+
+    /// A client did not come as far as a request.
+    pub fn tls_failed(&self) {
+        self.local.borrow().tls_failures.inc();
+    }
+
+    /// A stage of setting up a link is done.
+    pub fn took(&self, stage: Stage, time: Duration) {
+        self.local.borrow_mut().setup.with_label_values(&[stage.name()]).observe(time.as_secs_f64());
+    }
+
+    /// An upstream is called.
+    pub fn attempted(&self, upstream: &str) {
+        self.local.borrow_mut().attempts.with_label_values(&[upstream]).inc();
+    }
+
+    /// It was called in vain; `kind` says where it failed.
+    pub fn attempt_failed(&self, upstream: &str, kind: &'static str) {
+        self.local.borrow_mut().failures.with_label_values(&[upstream, kind]).inc();
+    }
+
+    /// It is not called.
+    pub fn passed_over(&self, upstream: &str, reason: &'static str) {
+        self.local.borrow_mut().passed_over.with_label_values(&[upstream, reason]).inc();
+    }
+
+    /// A leg that waited has its client.
+    pub fn warm_leg_used(&self, upstream: &str) {
+        self.local.borrow_mut().warm_legs_used.with_label_values(&[upstream]).inc();
+    }
+
+    /// Lets everybody know what was counted. `busy`: how long the worker has done anything but wait, since it began.
+    pub fn publish(&self, busy: Duration) {
+        let mut local = self.local.borrow_mut();
+        let Local { opened, ended, unsettled, refusals, attempts, failures, passed_over, warm_legs_used, .. } = &*local;
+        for counters in [opened, ended, unsettled, refusals, attempts, failures, passed_over, warm_legs_used] {
+            counters.flush();
+        }
+        local.tls_failures.flush();
+        local.setup.flush();
+        local.up.publish();
+        local.down.publish();
+        let work = local.work.clone();
+        for ((key, upstream), more) in local.links.drain() {
+            work.links.with_label_values(&[&*key, &*upstream]).add(more);
+        }
+        let (counter, known) = &mut local.busy;
+        counter.inc_by(busy.saturating_sub(*known).as_secs_f64());
+        *known = busy;
+    }
+}
+
+impl Published {
+    fn new(work: &Work, tally: &Rc<Tally>, direction: &str) -> Self {
+        let count = |family: &prometheus::IntCounterVec| (family.with_label_values(&[direction]), Cell::new(0));
+        Self { tally: tally.clone(), frames: count(&work.frames), bytes: count(&work.bytes) }
+    }
+
+    fn publish(&self) {
+        let Self { tally, frames, bytes } = self;
+        for ((counter, known), count) in [(frames, &tally.frames), (bytes, &tally.bytes)] {
+            counter.inc_by(count.get() - known.replace(count.get()));
+        }
+    }
+}
