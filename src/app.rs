@@ -12,6 +12,7 @@ mod operations;
 mod renewal;
 mod scrape;
 mod sockets;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -23,6 +24,7 @@ use crate::control::config::Config;
 use crate::control::drain::{Drain, Schedule};
 use crate::control::metering::Metering;
 use crate::control::metrics::Metrics;
+use crate::control::notify::Notify;
 use crate::control::takeover::Offer;
 use crate::edge::links::Which;
 use crate::edge::tls::{self, CurrentAcceptor};
@@ -46,6 +48,8 @@ pub struct Relay {
     pub drain: Arc<Drain>,
     /// How long that takes.
     pub schedule: Schedule,
+    /// Says how it does to the service manager.
+    pub notify: Arc<Notify>,
     renewals: mpsc::UnboundedSender<()>,
     acceptor: Acceptor,
 }
@@ -68,6 +72,7 @@ impl Relay {
         let offer = offer.transpose()?;
         let tls = config.server.tls.as_ref().map(tls::Acceptor::new).transpose()?.map(Arc::new);
         let (drain, schedule) = (Arc::<Drain>::default(), Schedule::of(&config.limits));
+        let notify = Arc::<Notify>::default();
         let mailboxes = Arc::<OnceLock<Vec<Mailbox>>>::default();
         let metrics = Metrics::new(&config);
         let (metering, ledger) = Metering::start(&config, &metrics, end_links_of_key(&mailboxes))?;
@@ -82,10 +87,10 @@ impl Relay {
         let workers = workers(&config, &common)?;
         let _ = mailboxes.set(workers.iter().map(Worker::mailbox).collect());
         let (renewals, asked) = mpsc::unbounded_channel();
-        let openings =
-            Openings { sockets, offer, workers, in_force: Renewal { config, common }, source, renewals: asked };
+        let (in_force, told) = (Renewal { config, common }, notify.clone());
+        let openings = Openings { sockets, offer, workers, in_force, source, renewals: asked, notify: told };
         let acceptor = Acceptor::start(openings, schedule, ledger).context("cannot accept connections")?;
-        Ok(Self { addresses, admin_address, drain, schedule, renewals, acceptor })
+        Ok(Self { addresses, admin_address, drain, schedule, notify, renewals, acceptor })
     }
 
     /// A way to have its configuration read again.

@@ -51,7 +51,7 @@
 //! 10. `relay::settle` sees to what is under way upstream; [`relay::ending`] says what each leg is told, `relay::parting`
 //!     and `relay::side` tell it, with a deadline.
 //! 11. The [`relay::link::LinkReport`] goes to [`control::record`], the log, and [`control::meter`], the ledger;
-//!     [`control::metrics`] counts it.
+//!     [`control::metrics`] counts it, and with the feature `otel` it leaves as a span ([`control::spans`]).
 //!
 //! # The life of the process
 //!
@@ -61,6 +61,8 @@
 //! 3. A signal, an operator or a successor begins the drain. [`control::drain`] decides what is done when, `app::house`
 //!    does it: the doors are closed or given away, and the workers' links end, or are ended.
 //! 4. When the workers carry nothing any more, the process exits.
+//!
+//! What a service manager is told of all this goes through [`control::notify`].
 
 pub mod app;
 pub mod commands;

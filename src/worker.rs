@@ -32,6 +32,8 @@ pub struct Worker {
 pub enum Mail {
     /// Serve a client.
     Serve(Accepted),
+    /// Tell that you come to your mail.
+    Answer(oneshot::Sender<()>),
     /// Tell how each link does.
     Snapshot(oneshot::Sender<Vec<LinkStatus>>),
     /// Publish what was counted, and say when that is done.
@@ -174,6 +176,7 @@ async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge:
         match mail {
             Mail::Serve(accepted) => serve(accepted, &edge),
             // Whoever asked may have stopped to wait.
+            Mail::Answer(told) => drop(told.send(())),
             Mail::Snapshot(told) => drop(told.send(links.statuses())),
             Mail::Publish(done) => {
                 edge.publish(Handle::current().metrics().worker_total_busy_duration(0));

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::control::drain::Drain;
+use crate::control::notify::Notify;
 use crate::control::takeover::{Label, Offering, Serves, Successor};
 use crate::edge::{Client, listener};
 
@@ -37,7 +38,7 @@ impl Doors {
 
     /// Offers the doors to a successor, in a task of this thread's runtime, until one has taken them: then this process
     /// drains.
-    pub(super) fn offer(self: &Rc<Self>, offering: Offering, drain: Arc<Drain>) {
+    pub(super) fn offer(self: &Rc<Self>, offering: Offering, drain: Arc<Drain>, notify: Arc<Notify>) {
         let doors = self.clone();
         let task = spawn_local(async move {
             loop {
@@ -51,6 +52,7 @@ impl Doors {
                             process,
                             "the successor accepts connections, and this process does not any more"
                         );
+                        notify.fall_silent();
                         // Before the drain, which ends this task where there is no grace.
                         successor.let_go().await;
                         return drain.begin();

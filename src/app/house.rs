@@ -4,6 +4,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -16,8 +17,10 @@ use super::operations::Operated;
 use super::renewal::{Renewer, Source};
 use super::scrape::Scrape;
 use super::sockets::Sockets;
+use super::watchdog;
 use crate::control::drain::House;
 use crate::control::ledger::Accountant;
+use crate::control::notify::Notify;
 use crate::control::takeover::{Labelled, Offer};
 use crate::edge::{Client, admin, listener};
 use crate::relay::ending::Decision;
@@ -37,22 +40,26 @@ pub(super) struct Openings {
     pub(super) source: Option<Source>,
     /// Brings a word each time that is asked for.
     pub(super) renewals: mpsc::UnboundedReceiver<()>,
+    /// Who is told how the process does.
+    pub(super) notify: Arc<Notify>,
 }
 
 /// A house that is open.
 pub(super) struct OpenHouse {
     doors: Rc<Doors>,
     workers: Rc<Vec<Worker>>,
+    notify: Arc<Notify>,
 }
 
 impl OpenHouse {
     /// Begins to accept, in tasks of this thread's runtime. What can fail for want of something in the world outside comes
     /// last, and the successors' place at the very end: from then on, the predecessor's is gone.
     pub(super) fn open(openings: Openings, accountant: Accountant) -> io::Result<Self> {
-        let Openings { sockets: Sockets { clients, admin }, offer, workers, in_force, source, renewals } = openings;
+        let Openings { sockets, offer, workers, in_force, source, renewals, notify } = openings;
+        let Sockets { clients, admin } = sockets;
         let (workers, drain) = (Rc::new(workers), in_force.common.drain.clone());
         let scrape = Scrape::new(in_force.common.metrics.clone(), workers.len());
-        let renewer = Rc::new(Renewer::new(source, workers.clone(), accountant, in_force));
+        let renewer = Rc::new(Renewer::new(source, workers.clone(), accountant, in_force, notify.clone()));
         spawn_local(obey(renewals, renewer.clone()));
         spawn_local(certificates::watch(renewer.clone()));
         let operated = Operated { workers: workers.clone(), drain: drain.clone(), renewer, scrape };
@@ -62,9 +69,10 @@ impl OpenHouse {
         }
         let doors = Rc::new(Doors::new(doors));
         if let Some(offer) = offer {
-            doors.offer(offer.open().map_err(io::Error::other)?, drain);
+            doors.offer(offer.open().map_err(io::Error::other)?, drain, notify.clone());
         }
-        Ok(Self { doors, workers })
+        watchdog::keep(notify.clone(), workers.clone());
+        Ok(Self { doors, workers, notify })
     }
 
     fn mail(&self, mail: impl Fn() -> Mail) {
@@ -92,6 +100,10 @@ where
 }
 
 impl House for OpenHouse {
+    fn leave(&self) {
+        self.notify.stopping("draining");
+    }
+
     async fn close(&self) {
         self.doors.close_to_clients(to_workers(&self.workers)).await;
         self.mail(|| Mail::CloseUp);

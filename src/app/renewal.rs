@@ -20,6 +20,7 @@ use super::operations::answers;
 use crate::control::config::{self, Config, Log, Mistakes, Sources, TlsIdentity};
 use crate::control::ledger::Accountant;
 use crate::control::metering::{Metering, Unaccounted};
+use crate::control::notify::Notify;
 use crate::edge::links::Which;
 use crate::edge::tls::{Acceptor, TlsError};
 use crate::edge::upstream::shared::Shared;
@@ -45,6 +46,8 @@ pub(super) struct Renewer {
     workers: Rc<Vec<Worker>>,
     accountant: Accountant,
     in_force: RefCell<Renewal>,
+    /// Who is told while it lasts.
+    notify: Arc<Notify>,
     /// One at a time.
     turn: Mutex<()>,
 }
@@ -75,8 +78,9 @@ impl Renewer {
         workers: Rc<Vec<Worker>>,
         accountant: Accountant,
         in_force: Renewal,
+        notify: Arc<Notify>,
     ) -> Self {
-        Self { source, workers, accountant, in_force: RefCell::new(in_force), turn: Mutex::new(()) }
+        Self { source, workers, accountant, in_force: RefCell::new(in_force), notify, turn: Mutex::new(()) }
     }
 
     /// What is in force.
@@ -89,6 +93,7 @@ impl Renewer {
     /// Not cancel safe: dropped, it may leave some workers with the former configuration.
     pub(super) async fn renew(&self) -> Result<(), NotRenewed> {
         let _turn = self.turn.lock().await;
+        let _reloading = self.notify.reloading();
         match self.try_renew().await {
             Ok(kept) if kept.is_empty() => tracing::info!("the configuration was read again, and is in force"),
             Ok(kept) => {

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app::{Inherited, Relay, Renewing, Source};
 use crate::control::config::{Config, Sources, load};
 use crate::control::drain::Drain;
+use crate::control::spans;
 use crate::control::takeover::Predecessor;
 use crate::edge::tls::TlsError;
 
@@ -40,13 +41,21 @@ pub fn run(args: ServeArgs) -> ExitCode {
         }
     };
     let source = Source { sources, set_log: log::to_stderr(&config.log) };
-    match serve(config, args.takeover, source) {
+    match serve_traced(config, args.takeover, source) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::from(if error.is::<TlsError>() { 2 } else { 1 })
         }
     }
+}
+
+/// Spans leave as long as links end, and a moment after.
+fn serve_traced(config: Config, takeover: Option<PathBuf>, source: Source) -> anyhow::Result<()> {
+    let exporting = spans::install().context("no spans can be exported")?;
+    let served = serve(config, takeover, source);
+    exporting.finish();
+    served
 }
 
 fn serve(config: Config, takeover: Option<PathBuf>, source: Source) -> anyhow::Result<()> {
@@ -65,8 +74,15 @@ fn serve(config: Config, takeover: Option<PathBuf>, source: Source) -> anyhow::R
         if let Some(predecessor) = predecessor {
             relieve(predecessor).await;
         }
+        relay.notify.ready(&serves(&relay));
         run_until_drained(relay, signals, hangups).await
     })
+}
+
+/// For whoever asks the service manager.
+fn serves(relay: &Relay) -> String {
+    let addresses: Vec<_> = relay.addresses.iter().map(ToString::to_string).collect();
+    format!("serves clients on {}, operators on {}", addresses.join(", "), relay.admin_address)
 }
 
 /// The listening sockets that are there already, and the process that still uses them.

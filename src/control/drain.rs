@@ -60,6 +60,9 @@ pub struct Drain {
 
 /// What is to be emptied. Dropping one of its futures leaves no more than what it was doing undone.
 pub trait House {
+    /// Tells whoever is to know that the end has begun.
+    fn leave(&self);
+
     /// Lets nobody in any more, after those who stand before the door.
     fn close(&self) -> impl Future<Output = ()>;
 
@@ -123,6 +126,7 @@ impl Drain {
 
     async fn in_order(&self, schedule: Schedule, house: &impl House) {
         self.begun.notified().await;
+        house.leave();
         if !schedule.grace.is_zero() {
             tracing::info!("draining: not ready any more; clients are still admitted for {:?}", schedule.grace);
         }

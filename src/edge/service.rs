@@ -35,6 +35,7 @@ use crate::control::config::RefuseWith;
 use crate::control::link_info::SetUp;
 use crate::control::metrics::Stage;
 use crate::control::record;
+use crate::control::spans::Trace;
 use crate::relay::link::Leg;
 
 /// The largest request head, in bytes.
@@ -197,7 +198,7 @@ async fn open(
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
     note_setup(edge, &opened.leg);
     let set_up = SetUp { request: arrived, dial: dialled.elapsed() };
-    Ok(Begun { admitted, opened, client, set_up })
+    Ok(Begun { admitted, opened, client, set_up, trace: Trace::of(&head.headers) })
 }
 
 /// Measures what the client has waited for, which is nothing where its leg was opened ahead.

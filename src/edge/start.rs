@@ -22,6 +22,7 @@ use super::{Client, Edge};
 use crate::control::link_info::{Heard, LinkInfo, SetUp};
 use crate::control::meter::Meter;
 use crate::control::record;
+use crate::control::spans::Trace;
 use crate::relay::link::{Leg, Link, Traffic};
 use crate::relay::tap::EventTap;
 
@@ -36,6 +37,8 @@ pub struct Begun {
     pub client: Client,
     /// How long that took.
     pub set_up: SetUp,
+    /// What it is a part of.
+    pub trace: Trace,
 }
 
 /// The answer to a client whose upgrade is taken.
@@ -55,10 +58,11 @@ pub fn switching(upgrade: Upgrade, request_id: &HeaderValue) -> Response<Full<By
 
 /// Begins the link on the worker of `edge`. `slot` counts it there until it ends.
 pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
-    let Begun { admitted, opened, client: Client { address }, set_up } = begun;
+    let Begun { admitted, opened, client: Client { address }, set_up, trace } = begun;
     let places = admitted.places;
     let Opened { upstream, model_sent, leg, place } = opened;
     let pricing = pricing(&admitted.wanted.route, &upstream.config);
+    let trace = trace.to(&upstream.config);
     let transcribes = edge.metering.transcription || matches!(admitted.wanted.route, Route::Transcription);
     let model_asked = match admitted.wanted.route {
         Route::Model(asked) => asked,
@@ -99,6 +103,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         let report = link.run(&registered.orders, &info.request_id).await;
         record::ended(&info, &report);
         measures.link_ended(&info, &report);
+        trace.ended(&info, &report);
         // Boxed: only the end needs it, and this task is most of what an idle link costs.
         Box::pin(link.into_tap().into_observer().end(&report)).await;
         drop((registered, slot, places, place));

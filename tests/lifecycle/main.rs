@@ -8,6 +8,7 @@ mod drain;
 mod ledger;
 mod log;
 mod manager;
+mod notify;
 mod peers;
 mod process;
 mod reload;

@@ -104,11 +104,11 @@ class Simulator(Process):
 
 
 class Relay(Process):
-    """A relay in front of the upstream at a port. Its log says all it can."""
+    """A relay in front of the upstream at a port, with lines for two tables. Its log says all it can."""
 
-    def __init__(self, folder: Path, upstream_port):
+    def __init__(self, folder: Path, upstream_port, server="", limits=""):
         config = folder / "relay.toml"
-        config.write_text(CONFIG.format(upstream_port=upstream_port))
+        config.write_text(CONFIG.format(upstream_port=upstream_port, server=server, limits=limits))
         super().__init__("serve", "--config", str(config), stderr=subprocess.PIPE)
         self.output = Output(self.child.stderr)
         self.port = address_in(self.output, "clients connect to")
@@ -147,6 +147,10 @@ CONFIG = f"""
 [server]
 listen = ["127.0.0.1:0"]
 auth = "keys"
+{{server}}
+
+[limits]
+{{limits}}
 
 [admin]
 listen = "127.0.0.1:0"

@@ -13,11 +13,11 @@ from websockets.exceptions import InvalidStatus
 STRANGER = "sk-stranger-5d21c9"
 
 
-async def refusal(peer, model="gpt-realtime", **options):
+async def refusal(peer, model="gpt-realtime", connect=None, **options):
     """The answer that the library gets instead of a connection: its response, and the error object in it."""
     async with library(peer, **options) as client:
         with pytest.raises(InvalidStatus) as refused:
-            await soon(client.realtime.connect(model=model).enter())
+            await soon(client.realtime.connect(model=model, **connect or {}).enter())
     response = refused.value.response
     error = json.loads(response.body)["error"]
     assert response.headers["Content-Type"] == "application/json"
