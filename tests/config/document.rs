@@ -214,16 +214,16 @@ fn what_is_printed_loads_again() {
     let text = format!(
         "[server]\nlisten = [\"[::]:0\"]\nworkers = 2\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n\
          allowed_origins = [\"https://a.b\"]\nrefuse_browsers_with = \"event\"\ntakeover_socket = \"s\"\nreuse_port = true\n\
-         proxy_protocol = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"t\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n\
+         proxy_protocol = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"operators-token\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n\
          max_links = 8\nmax_link = \"61s\"\nidle_timeout = \"0\"\nping_interval = \"62s\"\nsettle_timeout = \"63s\"\n\
          drain_grace = 0\ndrain_timeout = \"0s\"\ndrain_spread = \"64s\"\nauth_failures_per_minute = 6\n[log]\nformat = \"json\"\n\
          [metering]\nledger = \"l.db\"\ndurability = \"before_delivery\"\non_failure = \"log\"\nretention = \"1y\"\ntranscription = true\nprices = \"p.toml\"\n\
          {UPSTREAM}organization = \"o\"\nmodels = {{ voice = {{ to = \"d\" }}, mine = {{ to = \"m\", price = \"gpt-realtime\" }}, \"*\" = \"*\" }}\nheaders = {{ X-A = \"1\" }}\n\
          transcription = \"t\"\ncalls = true\nbill_calls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
-         [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"k\"\napi_version = \"v1\"\n\
+         [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"some-other-key\"\napi_version = \"v1\"\n\
          [[upstreams]]\nname = \"c\"\nkind = \"compatible\"\nurl = \"ws://[::1]:1/{{model}}\"\nauth_scheme = \"\"\nca_file = \"cert.pem\"\n\
          proxy = \"http://user:password@[::1]\"\n\
-         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nmax_links = 21\nnew_links_per_minute = 22\nexpires = 2027-01-01T00:00:00.5Z\nquota = {{ usd = 12.5, per = \"month\" }}\n[[keys]]\nname = \"two\"\nkey = \"other\"\nquota = {{ tokens = 7, per = \"day\" }}\n"
+         {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nmax_links = 21\nnew_links_per_minute = 22\nexpires = 2027-01-01T00:00:00.5Z\nquota = {{ usd = 12.5, per = \"month\" }}\n[[keys]]\nname = \"two\"\nkey = \"key-of-two\"\nquota = {{ tokens = 7, per = \"day\" }}\n"
     );
     let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key).with("p.toml", "");
     let printed = config.config().to_string();

@@ -11,8 +11,7 @@ use crate::setup::{KEY, Setup, UPSTREAM, assert_told};
 #[test]
 fn a_key_opens_what_is_there() {
     let models = "models = { voice = \"d\" }\n";
-    let key =
-        "sha256 = \"00\"\nkey = \"k\"\nmodels = [\"voice\", \"*\", \"gpt\"]\nupstreams = []\nexpires = \"tomorrow\"\n";
+    let key = "sha256 = \"00\"\nkey = \"some-other-key\"\nmodels = [\"voice\", \"*\", \"gpt\"]\nupstreams = []\nexpires = \"tomorrow\"\n";
     let told = Setup::file(&format!("{UPSTREAM}{models}[[keys]]\nname = \"k\"\n{key}")).told();
     let served =
         ["models[0]: no upstream of this key", "models[1]: not the name", "models[2]: no upstream of this key"];
@@ -34,7 +33,10 @@ fn an_expiry_is_a_string_or_a_toml_moment() {
         let config = Setup::file(&format!("{UPSTREAM}{KEY}expires = {expires}\n")).config();
         assert_eq!(config.keys[0].expires, Some(UNIX_EPOCH + Duration::from_hours(499_656)), "{expires}");
     }
-    assert_told(&told_of_key("key = \"k\"\nexpires = 2027-01-01\n"), &["expires: needs a date, a time and an offset"]);
+    assert_told(
+        &told_of_key("key = \"some-other-key\"\nexpires = 2027-01-01\n"),
+        &["expires: needs a date, a time and an offset"],
+    );
 }
 
 #[test]
@@ -45,7 +47,7 @@ fn a_key_opens_the_routes_it_is_allowed() {
     assert_eq!(allow("allow = [\"calls\"]\n"), Allow { transcription: false, calls: true });
     assert_eq!(allow("allow = [\"calls\", \"transcription\"]\n"), Allow { transcription: true, calls: true });
     assert_told(
-        &told_of_key("key = \"k\"\nallow = [\"call\", \"calls\", \"calls\", \"everything\"]\n"),
+        &told_of_key("key = \"some-other-key\"\nallow = [\"call\", \"calls\", \"calls\", \"everything\"]\n"),
         &[
             "keys[0].allow[0]: unknown value `call`; did you mean `calls`?",
             "keys[0].allow[2]: listed twice",
@@ -60,7 +62,7 @@ fn a_key_may_have_limits_of_its_own() {
     let key = &limited.keys[0];
     assert_eq!((key.max_links, key.new_links_per_minute), (NonZeroUsize::new(20), NonZeroU32::new(60)));
     assert_told(
-        &told_of_key("key = \"k\"\nmax_links = 0\nnew_links_per_minute = 0\n"),
+        &told_of_key("key = \"some-other-key\"\nmax_links = 0\nnew_links_per_minute = 0\n"),
         &[
             "keys[0].max_links: not from 1 to 4294967295; leave it out to set no limit",
             "keys[0].new_links_per_minute: not from 1 to 4294967295; leave it out",

@@ -5,4 +5,7 @@ mod keys;
 mod metering;
 mod process;
 mod setup;
+#[allow(dead_code)] // nothing runs here
+#[path = "../support/transcript.rs"]
+mod transcript;
 mod upstreams;

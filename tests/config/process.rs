@@ -40,7 +40,7 @@ fn limits_and_listeners_agree_with_each_other() {
         &told,
         &["limits.admission_timeout: shorter than dial_timeout", "listed twice", "admin.listen: clients"],
     );
-    let file = "[server]\nlisten = [\"127.0.0.1:80\"]\n[admin]\nlisten = \"0.0.0.0:80\"\ntoken = \"t\"\n";
+    let file = "[server]\nlisten = [\"127.0.0.1:80\"]\n[admin]\nlisten = \"0.0.0.0:80\"\ntoken = \"operators-token\"\n";
     assert_told(&Setup::file(&format!("{file}{UPSTREAM}{KEY}")).told(), &["admin.listen: clients"]);
 }
 
@@ -151,12 +151,12 @@ fn an_operator_from_elsewhere_needs_a_token() {
     assert_told(&admin(open).told(), &["1:2: admin.token: missing, and 0.0.0.0:9090 is not loopback; write token ="]);
     let token = |lines: &str| admin(lines).config().admin.token.map(|token| token.expose().to_owned());
     assert_eq!(token(&format!("{open}token = \"env:TOKEN\"\n")).as_deref(), Some("from-env"));
-    assert_eq!(token("token = \"literal\"\n").as_deref(), Some("literal"));
+    assert_eq!(token("token = \"literal-token\"\n").as_deref(), Some("literal-token"));
     assert_eq!(token(""), None);
     for (lines, told) in [
         ("token = \"\"\n", "admin.token: empty"),
         ("token = \"env:NO_TOKEN\"\n", "admin.token: the environment variable NO_TOKEN is not set"),
-        ("token = \"a b\"\n", "admin.token: has a character"),
+        ("token = \"a token with blanks\"\n", "admin.token: has a character"),
     ] {
         assert_told(&admin(&format!("{open}{lines}")).told(), &[told]);
     }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use realtime_relay::control::config::{Config, Mistakes, Sources, load};
 use tempfile::TempDir;
 
+use crate::transcript;
+
 /// An upstream without a mistake; more lines may follow.
 pub const UPSTREAM: &str = r#"
 [[upstreams]]
@@ -47,7 +49,11 @@ impl Setup {
     }
 
     pub fn load(&self) -> Result<Config, Mistakes> {
-        load(&Sources { file: Some(self.path()), env: self.env.clone() })
+        let loaded = load(&Sources { file: Some(self.path()), env: self.env.clone() });
+        transcript::secrets_of(&fs::read_to_string(self.path()).unwrap_or_default());
+        let told = loaded.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+        transcript::wrote("mistakes", told.as_bytes());
+        loaded
     }
 
     pub fn config(&self) -> Config {

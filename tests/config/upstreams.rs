@@ -22,7 +22,7 @@ fn models_are_mapped_by_name_then_by_the_star() {
 #[test]
 fn models_that_serve_nothing_are_told() {
     let told = told_of_upstream(
-        "kind = \"openai\"\nurl = \"wss://a/\"\nkey = \"k\"\n\
+        "kind = \"openai\"\nurl = \"wss://a/\"\nkey = \"some-other-key\"\n\
          models = { a = \"\", b = \"*\", c = 1, d = { too = \"x\" }, \"\" = \"e\" }\n",
     );
     assert_told(

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::support::client::{Asking, client};
 use crate::support::leg::Leg;
 use crate::support::relay::Reached;
+use crate::support::transcript;
 use crate::support::upstream::Upstream;
 use crate::support::within;
 
@@ -93,6 +94,7 @@ impl Setup {
             "[server]\n{listen}auth = \"none\"\n{workers}{server}{admin}[limits]\n{limits}[[upstreams]]\n\
              name = \"test\"\nkind = \"compatible\"\nurl = \"{upstream}/v1/realtime?model={{model}}\"\n{more}"
         );
+        transcript::secrets_of(&config);
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-relay"));
         command.args(["serve", "--config"]).arg(&file).args(arguments).env_remove("LISTEN_FDS");
@@ -173,6 +175,7 @@ fn follow(stderr: ChildStderr) -> watch::Receiver<Vec<String>> {
     let (tell, log) = watch::channel(Vec::new());
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            transcript::wrote("process", format!("{line}\n").as_bytes());
             tell.send_modify(|lines: &mut Vec<String>| lines.push(line));
         }
     });

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::head::Head;
+use crate::support::transcript;
 use crate::support::upstream::accept;
 use crate::support::{client::NONCE, within};
 
@@ -168,6 +169,7 @@ impl Log {
         let log = Self(lines.clone());
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                transcript::wrote("process", format!("{line}\n").as_bytes());
                 lines.lock().unwrap().push(line);
             }
         });

@@ -9,6 +9,7 @@ use tokio::net::TcpSocket;
 use super::head::Head;
 use super::leg::{Leg, Role};
 use super::relay::Reached;
+use super::transcript;
 use super::upstream::accept;
 use super::wire::Wire;
 use super::within;
@@ -61,6 +62,7 @@ impl Client<'_> {
 
     /// Sends its key as most clients do.
     pub fn key(self, key: &str) -> Self {
+        transcript::secret(key);
         self.header("Authorization", &format!("Bearer {key}"))
     }
 
@@ -180,6 +182,7 @@ pub struct Asking {
 impl Asking {
     pub async fn opened(mut self) -> Leg {
         let head = self.wire.head().await.expect("an answer");
+        transcript::wrote("answer", head.text().as_bytes());
         assert_eq!(head.status(), 101, "{}", head.text());
         assert_eq!(head.header("upgrade"), Some("websocket"));
         assert_eq!(head.header("connection").map(str::to_ascii_lowercase).as_deref(), Some("upgrade"));
@@ -215,6 +218,7 @@ impl Asking {
         let length = head.header("content-length").map(|length| length.parse().unwrap());
         assert!(length.is_none_or(|length: usize| length == text.len()), "the whole body: {}", head.text());
         let text = String::from_utf8(text).unwrap();
+        transcript::wrote("answer", format!("{}\n{text}\n", head.text()).as_bytes());
         Refused { status: head.status(), json: serde_json::from_str(&text).unwrap_or_default(), text, head }
     }
 

@@ -15,6 +15,7 @@ pub mod operator;
 pub mod proxy;
 pub mod relay;
 pub mod spender;
+pub mod transcript;
 pub mod upstream;
 pub mod wire;
 

@@ -5,6 +5,7 @@ use tokio::net::TcpStream;
 
 use super::client::{Refused, read_refused};
 use super::relay::Reached;
+use super::transcript;
 use super::wire::Wire;
 use super::within;
 
@@ -43,6 +44,7 @@ pub struct Operator<'r> {
 
 impl Operator<'_> {
     pub fn token(self, token: &str) -> Self {
+        transcript::secret(token);
         self.header("Authorization", &format!("Bearer {token}"))
     }
 

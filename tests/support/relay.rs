@@ -14,6 +14,7 @@ use super::client::{Refused, client};
 use super::ledger::Ledger;
 use super::leg::Leg;
 use super::operator::operator;
+use super::transcript;
 use super::upstream::Upstream;
 
 /// The credential that the relay has for its upstream.
@@ -38,9 +39,28 @@ pub struct Relay {
     app: app::Relay,
     authority: Option<Arc<Authority>>,
     /// Holds its ledger; goes after it.
-    folder: TempDir,
+    folder: Folder,
     /// What its file says.
     setup: Setup,
+}
+
+/// A relay's files, of which the transcript has a copy when the relay is gone.
+struct Folder(TempDir);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        for file in ["usage.db", "usage.db-wal"] {
+            transcript::keep_file("ledger", &self.0.path().join(file));
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            transcript::keep_pages(self.app.admin_address);
+        }
+    }
 }
 
 impl Relay {
@@ -79,7 +99,7 @@ impl Relay {
 
     /// Its configuration.
     pub fn file(&self) -> PathBuf {
-        self.folder.path().join("relay.toml")
+        self.folder.0.path().join("relay.toml")
     }
 
     /// What that says, as far as this knows.
@@ -89,7 +109,7 @@ impl Relay {
 
     /// The file.
     pub fn ledger_file(&self) -> PathBuf {
-        self.folder.path().join("usage.db")
+        self.folder.0.path().join("usage.db")
     }
 
     pub fn admin_address(&self) -> SocketAddr {
@@ -110,6 +130,7 @@ impl Relay {
     /// The same with a file of these words.
     pub async fn reload_file(&self, toml: &str) -> Refused {
         std::fs::write(self.file(), toml).unwrap();
+        transcript::secrets_of(toml);
         operator(self, "/reload").method("POST").ask().await
     }
 
@@ -311,12 +332,15 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
         std::fs::write(&file, self.toml()).unwrap();
+        transcript::keep_log();
+        transcript::secrets_of(&self.toml());
+        self.env.values().for_each(|value| transcript::secret_in(value));
         let sources = Sources { file: Some(file), env: self.env.clone() };
         let config = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
         let source = app::Source { sources, set_log: Box::new(|_| ()) };
         let app = app::Relay::start_with(config, app::Inherited::Nothing, Some(source));
         let app = app.map_err(|error| format!("{error:#}"))?;
-        Ok(Relay { app, authority: self.authority.clone(), folder, setup: self })
+        Ok(Relay { app, authority: self.authority.clone(), folder: Folder(folder), setup: self })
     }
 
     fn toml(&self) -> String {

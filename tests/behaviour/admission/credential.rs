@@ -44,7 +44,8 @@ async fn the_first_place_with_a_key_decides() {
 #[tokio::test]
 async fn a_header_without_a_bearer_token_holds_no_key() {
     let (relay, upstream) = relay().await;
-    opens(client(&relay).header("Authorization", "Basic abc").header("api-key", "key-of-acme").model("m"), &upstream).await;
+    opens(client(&relay).header("Authorization", "Basic abc").header("api-key", "key-of-acme").model("m"), &upstream)
+        .await;
     opens(client(&relay).header("Authorization", "bearer secret").model("m"), &upstream).await;
 }
 
@@ -52,9 +53,13 @@ async fn a_header_without_a_bearer_token_holds_no_key() {
 async fn refuses_a_key_that_is_missing_or_not_known() {
     let (relay, upstream) = relay().await;
     let asking = || client(&relay).model("m");
-    for asking in
-        [asking(), asking().key("Key-of-acme"), asking().key("key-of-acme2"), asking().key(""), asking().key(UPSTREAM_KEY)]
-    {
+    for asking in [
+        asking(),
+        asking().key("Key-of-acme"),
+        asking().key("key-of-acme2"),
+        asking().key(""),
+        asking().key(UPSTREAM_KEY),
+    ] {
         let refused = asking.refused().await;
         refused.expect(401, "invalid_api_key", "authentication_error").expect_header("www-authenticate", "Bearer");
     }
