@@ -2,6 +2,7 @@
 //! that there are. What other programs say of those files is said by `deploy/check`.
 #![cfg(target_os = "linux")]
 
+mod metrics;
 mod page;
 #[allow(dead_code)] // its own part of it
 #[path = "../lifecycle/process.rs"]
