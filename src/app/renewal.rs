@@ -94,7 +94,9 @@ impl Renewer {
     pub(super) async fn renew(&self) -> Result<(), NotRenewed> {
         let _turn = self.turn.lock().await;
         let _reloading = self.notify.reloading();
-        match self.try_renew().await {
+        let renewed = self.try_renew().await;
+        self.in_force.borrow().common.metrics.reloaded(renewed.is_ok());
+        match renewed {
             Ok(kept) if kept.is_empty() => tracing::info!("the configuration was read again, and is in force"),
             Ok(kept) => {
                 let kept = kept.join(", ");

@@ -10,6 +10,7 @@ mod families;
 mod measures;
 mod models;
 mod moment;
+mod reloads;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -23,6 +24,7 @@ use super::config::Config;
 use books::Books;
 use families::Lasting;
 use models::Models;
+use reloads::Reloads;
 use work::Work;
 
 pub use measures::{Measures, Stage};
@@ -38,6 +40,7 @@ pub struct Metrics {
     registry: Registry,
     work: Arc<Work>,
     books: Arc<Books>,
+    reloads: Arc<Reloads>,
     models: Models,
 }
 
@@ -49,7 +52,8 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         lasting.register(prometheus::process_collector::ProcessCollector::for_self());
         let (work, books) = (Arc::new(Work::new(&lasting)), Arc::new(Books::new(&lasting)));
-        let metrics = Self { registry, work, books, models: Models::default() };
+        let reloads = Arc::new(Reloads::new(&lasting));
+        let metrics = Self { registry, work, books, reloads, models: Models::default() };
         metrics.know(config);
         metrics
     }
@@ -60,6 +64,11 @@ impl Metrics {
         for upstream in &config.upstreams {
             self.work.begin_upstream(&upstream.name);
         }
+    }
+
+    /// The configuration was read again.
+    pub fn reloaded(&self, succeeded: bool) {
+        self.reloads.count(succeeded);
     }
 
     /// All that was counted and published, and how things stand, in the text format 0.0.4. Reads the process's own

@@ -222,7 +222,7 @@ fn what_is_printed_loads_again() {
          transcription = \"t\"\ncalls = true\nbill_calls = true\nweight = 0\nmax_links = 9\nwarm = 4\nwarm_max_idle = \"1m\"\nstatus_map = {{ 429 = 503 }}\n\
          [[upstreams]]\nname = \"az\"\nkind = \"azure\"\nurl = \"wss://x.openai.azure.com/\"\nkey = \"some-other-key\"\napi_version = \"v1\"\n\
          [[upstreams]]\nname = \"c\"\nkind = \"compatible\"\nurl = \"ws://[::1]:1/{{model}}\"\nauth_scheme = \"\"\nca_file = \"cert.pem\"\n\
-         proxy = \"http://user:password@[::1]\"\n\
+         proxy = \"http://user:proxys-word@[::1]\"\n\
          {KEY}models = [\"voice\"]\nallow = [\"calls\"]\nmax_links = 21\nnew_links_per_minute = 22\nexpires = 2027-01-01T00:00:00.5Z\nquota = {{ usd = 12.5, per = \"month\" }}\n[[keys]]\nname = \"two\"\nkey = \"key-of-two\"\nquota = {{ tokens = 7, per = \"day\" }}\n"
     );
     let config = Setup::file(&text).with("cert.pem", &cert).with("key.pem", &key).with("p.toml", "");
@@ -293,7 +293,7 @@ proptest::proptest! {
 }
 
 fn load_quietly(setup: &Setup) {
-    if let Err(mistakes) = setup.load() {
+    if let Err(mistakes) = setup.load_untold() {
         assert!(mistakes.iter().count() > 0);
     }
 }

@@ -179,14 +179,14 @@ fn a_warm_leg_needs_a_model_and_a_key_of_ours() {
 fn a_proxy_is_read_from_where_a_secret_may_stand() {
     let setup = |value: &str| Setup::file(&format!("{UPSTREAM}proxy = \"{value}\"\n{KEY}")).with("url", "http://f:1\n");
     let proxy = |value: &str| {
-        let setup = setup(value).env("URL", "http://user:password@e");
+        let setup = setup(value).env("URL", "http://user:proxys-word@e");
         setup.config().upstreams.remove(0).proxy.expect("a proxy")
     };
     assert_eq!(proxy("http://p:3128").to_string(), "http://p:3128");
     assert_eq!(proxy("file:url").to_string(), "http://f:1");
     let secret = proxy("env:URL");
     assert_eq!(secret.to_string(), "http://***@e:80");
-    assert_eq!(secret.authorization.unwrap().expose(), "Basic dXNlcjpwYXNzd29yZA==");
+    assert_eq!(secret.authorization.unwrap().expose(), "Basic dXNlcjpwcm94eXMtd29yZA==");
     let told = setup("env:URL").told();
     assert_told(&told, &["relay.toml:7:9: upstreams[0].proxy: the environment variable URL is not set"]);
 }
@@ -212,7 +212,7 @@ fn an_upstream_without_a_proxy_has_that_of_the_environment() {
     let proxy = |url: &str, line: &str| {
         let upstream = UPSTREAM.replace("wss://api.openai.com/v1/realtime", url);
         let setup = Setup::file(&format!("{upstream}{line}{KEY}"))
-            .env("https_proxy", "http://user:password@secure:1")
+            .env("https_proxy", "http://user:proxys-word@secure:1")
             .env("http_proxy", "plain:2")
             .env("no_proxy", "internal.example");
         setup.config().upstreams.remove(0).proxy.map(|proxy| proxy.to_string())

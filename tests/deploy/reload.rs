@@ -1,5 +1,6 @@
 //! What `systemctl reload` runs, without systemd: it says `MAINPID`, and the rest is the relay's.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -26,7 +27,7 @@ impl Installed {
         let limits = "drain_grace = \"1s\"";
         let setup = Setup::to(upstream).limits(limits).server(&format!("takeover_socket = \"{}\"", socket.display()));
         let (command, kept) = setup.command();
-        fs::copy(command.get_program(), &binary).unwrap();
+        copy(command.get_program(), &binary);
         fs::copy(kept.path().join("relay.toml"), folder.path().join("relay.toml")).unwrap();
         let mut installed = Command::new(&binary);
         installed.args(["serve", "--config"]).arg(folder.path().join("relay.toml"));
@@ -40,7 +41,7 @@ impl Installed {
 
     /// As a package does: a new file in the place of the old one.
     fn replace_binary(&self, by: &Path) {
-        fs::copy(by, self.file("new")).unwrap();
+        copy(by, &self.file("new"));
         fs::rename(self.file("new"), self.file("realtime-relay")).unwrap();
     }
 
@@ -129,4 +130,10 @@ async fn a_wrong_configuration_is_told_and_changes_nothing() {
     assert!(!installed.reload().status.success());
     assert!(installed.log().contains("no_such_key"), "{}", installed.log());
     assert!(installed.relay.process.is_running() && !installed.relay.process.log().contains("SIGHUP"));
+}
+
+/// Copies a binary, in a process of its own: where this one had it open to be written, a child that another test starts at
+/// that moment would hold it open, and nobody could run it.
+fn copy(from: impl AsRef<OsStr>, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }

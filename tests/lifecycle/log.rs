@@ -38,7 +38,7 @@ fn take(record: &mut Value, field: &str) -> Value {
 async fn the_last_line_of_a_link_tells_all_of_it() {
     let upstream = Upstream::start().await;
     let mut relay = logging(&upstream, "json", "").start().await;
-    let asking = client(&relay).key("the-key").model("gpt-realtime").query("tenant=the-query");
+    let asking = client(&relay).key("the-key-of-the-client").model("gpt-realtime").query("tenant=the-query");
     let asking = asking.header("X-Request-Id", "req-of-mine").ask().await;
     let asked = upstream.accept().await;
     let answer = asked.switching("X-Request-Id: req-of-theirs\r\n");
@@ -56,7 +56,7 @@ async fn the_last_line_of_a_link_tells_all_of_it() {
 
     relay.process.says("link ended").await;
     let log = relay.process.log();
-    for secret in ["the-key", "the-query", "the-payload", "the-reason", "tenant"] {
+    for secret in ["the-key-of-the-client", "the-query", "the-payload", "the-reason", "tenant"] {
         assert!(!log.contains(secret), "{secret} in:\n{log}");
     }
     let (opened, mut ended) = (records(&log, "link opened"), records(&log, "link ended"));

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use tracing_subscriber::fmt;
 
 /// What an operator may look at.
@@ -39,9 +42,16 @@ pub fn secrets_of(toml: &str) {
     }
 }
 
-/// This is a secret, or a URL with one.
+/// This is a secret, or a URL with one, which a proxy is shown in another form.
 pub fn secret_in(text: &str) {
-    secret(password_in(text));
+    let Some((_, rest)) = text.split_once("://") else { return secret(text) };
+    let Some((user, _)) = rest.split_once('@') else { return };
+    let Ok(shown) = percent_decode_str(user).decode_utf8() else { return };
+    secret(user.split_once(':').map_or("", |(_, password)| password));
+    secret(shown.split_once(':').map_or("", |(_, password)| password));
+    if shown.contains(':') {
+        secret(&STANDARD.encode(&*shown));
+    }
 }
 
 fn note(value: &toml::Value) {
@@ -58,14 +68,6 @@ fn note(value: &toml::Value) {
         }
         toml::Value::Array(values) => values.iter().for_each(note),
         _ => {}
-    }
-}
-
-/// The part of a URL that nobody may see; any other text as a whole.
-fn password_in(text: &str) -> &str {
-    match text.split_once("://") {
-        Some((_, rest)) => rest.split_once('@').and_then(|(user, _)| user.split_once(':')).map_or("", |(_, it)| it),
-        None => text,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
 
@@ -45,6 +45,10 @@ impl Lasting<'_> {
 
     pub(super) fn gauges(&self, name: &str, labels: &[&str], help: &str) -> IntGaugeVec {
         self.made(IntGaugeVec::new(opts(name, help), labels))
+    }
+
+    pub(super) fn moment(&self, name: &str, help: &str) -> Gauge {
+        self.made(Gauge::with_opts(opts(name, help)))
     }
 
     pub(super) fn histogram(&self, name: &str, bounds: &[f64], help: &str) -> Histogram {

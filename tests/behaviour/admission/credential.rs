@@ -36,8 +36,8 @@ async fn the_first_place_with_a_key_decides() {
     let (relay, upstream) = relay().await;
     for (first, second) in [(0, 1), (1, 2), (2, 3), (0, 3)] {
         let both = |keys: [&str; 2]| PLACES[second](PLACES[first](client(&relay).model("m"), keys[0]), keys[1]);
-        both(["wrong", "key-of-acme"]).refused().await.expect(401, "invalid_api_key", "authentication_error");
-        opens(both(["key-of-acme", "wrong"]), &upstream).await;
+        both(["wrong-key", "key-of-acme"]).refused().await.expect(401, "invalid_api_key", "authentication_error");
+        opens(both(["key-of-acme", "wrong-key"]), &upstream).await;
     }
 }
 
@@ -46,7 +46,7 @@ async fn a_header_without_a_bearer_token_holds_no_key() {
     let (relay, upstream) = relay().await;
     opens(client(&relay).header("Authorization", "Basic abc").header("api-key", "key-of-acme").model("m"), &upstream)
         .await;
-    opens(client(&relay).header("Authorization", "bearer secret").model("m"), &upstream).await;
+    opens(client(&relay).header("Authorization", "bearer key-of-acme").model("m"), &upstream).await;
 }
 
 #[tokio::test]
@@ -85,11 +85,15 @@ async fn refuses_a_key_that_has_expired() {
 #[tokio::test]
 async fn each_client_has_its_own_key() {
     let upstream = Upstream::start().await;
-    let relay = Relay::to(&upstream).auth_keys(&[("acme", "first"), ("globex", "second")]).start();
-    for key in ["first", "second"] {
+    let relay = Relay::to(&upstream).auth_keys(&[("acme", "key-of-acme"), ("globex", "key-of-globex")]).start();
+    for key in ["key-of-acme", "key-of-globex"] {
         opens(client(&relay).key(key).model("m"), &upstream).await;
     }
-    client(&relay).key("third").model("m").refused().await.expect(401, "invalid_api_key", "authentication_error");
+    client(&relay).key("key-of-nobody").model("m").refused().await.expect(
+        401,
+        "invalid_api_key",
+        "authentication_error",
+    );
 }
 
 #[tokio::test]

@@ -10,11 +10,11 @@ use crate::support::upstream::Upstream;
 const SOON_FREE: &str = "close_timeout = \"100ms\"";
 
 fn two_clients(upstream: &Upstream) -> Setup {
-    Relay::to(upstream).auth_keys(&[("acme", "key-of-acme"), ("globex", "other")]).limits(SOON_FREE)
+    Relay::to(upstream).auth_keys(&[("acme", "key-of-acme"), ("globex", "key-of-globex")]).limits(SOON_FREE)
 }
 
 fn other(relay: &Relay) -> Client<'_> {
-    client(relay).key("other").model("gpt-realtime")
+    client(relay).key("key-of-globex").model("gpt-realtime")
 }
 
 #[track_caller]
@@ -131,7 +131,7 @@ async fn a_place_is_asked_for_after_everything_else() {
     let relay = setup.limits("max_links = 1").limits(SOON_FREE).start();
     let asking = || client(&relay).key("key-of-acme");
     let link = asking().model("a").open().await;
-    client(&relay).key("wrong").model("a").refused().await.expect(401, "invalid_api_key", "authentication_error");
+    client(&relay).key("wrong-key").model("a").refused().await.expect(401, "invalid_api_key", "authentication_error");
     asking().refused().await.expect(400, "missing_model", "invalid_request_error");
     asking().model("b").refused().await.expect(404, "model_not_found", "invalid_request_error");
     asking().model("a").refused().await.expect(429, "too_many_links", "rate_limit_error");

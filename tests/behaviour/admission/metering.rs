@@ -198,7 +198,7 @@ async fn a_price_is_asked_for_before_the_quota_then_comes_the_ledger_then_a_plac
     let (folder, away) = (place.path().join("ledger"), place.path().join("away"));
     let upstream = Upstream::start().await;
     let setup = Relay::to(&upstream)
-        .more("[[keys]]\nname = \"globex\"\nkey = \"other\"\n")
+        .more("[[keys]]\nname = \"globex\"\nkey = \"key-of-globex\"\n")
         .upstream("models = { priced = \"gpt-realtime\", unpriced = \"mystery\" }")
         .limits("max_links = 2\nclose_timeout = \"100ms\"")
         .key(ONE);
@@ -208,7 +208,8 @@ async fn a_price_is_asked_for_before_the_quota_then_comes_the_ledger_then_a_plac
         let theirs = upstream.leg().await;
         (asking.opened().await, theirs)
     };
-    let ((mut ours, mut theirs), (mut other, mut other_upstream)) = (open("key-of-acme").await, open("other").await);
+    let ((mut ours, mut theirs), (mut other, mut other_upstream)) =
+        (open("key-of-acme").await, open("key-of-globex").await);
     model(&relay, "unknown").refused().await.expect(404, "model_not_found", "invalid_request_error");
     is_unpriced(model(&relay, "unpriced")).await;
     model(&relay, "priced").refused().await.expect(503, "at_capacity", "server_error");

@@ -21,7 +21,7 @@ async fn the_first_check_that_fails_decides() {
         .with("Sec-WebSocket-Key", "short")
         .header("Content-Length", "2")
         .header("Origin", "https://evil.example.com")
-        .key("wrong")
+        .key("wrong-key")
         .behind(b"{}");
     asking.clone().refused().await.expect(404, "not_found", "invalid_request_error");
     let asking = asking.path("/v1/realtime");

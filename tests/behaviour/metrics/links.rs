@@ -178,7 +178,11 @@ async fn refusals_are_counted_by_their_code_however_they_are_told() {
     let _link = relay.link(&upstream).await;
     client(&relay).path("/nothing").refused().await.expect(404, "not_found", "invalid_request_error");
     for _ in 0..2 {
-        client(&relay).model("m").key("wrong").refused().await.expect(401, "invalid_api_key", "authentication_error");
+        client(&relay).model("m").key("wrong-key").refused().await.expect(
+            401,
+            "invalid_api_key",
+            "authentication_error",
+        );
     }
     good(&relay).refused().await.expect(429, "too_many_links", "rate_limit_error");
     let mut browser = good(&relay).header("Origin", "https://example.com").open().await;

@@ -102,7 +102,7 @@ async fn no_label_holds_what_a_client_chose() {
     let relay = Relay::to(&upstream).start();
     let marked = "chosen-by-the-client";
     let _opened = good(&relay).query(&format!("voice={marked}")).header("x-request-id", marked).open().await;
-    let other = good(&relay).without("Authorization").key(marked).path(&format!("/{marked}"));
+    let other = good(&relay).with("Authorization", marked).path(&format!("/{marked}"));
     other.refused().await.expect(404, "not_found", "invalid_request_error");
     let named = crate::support::client::client(&relay).key("key-of-acme").model(marked);
     let _named = named.open().await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{expect_alive, link};
 use crate::support::authority::Authority;
+use crate::support::metrics::scrape;
 use crate::support::operator::operator;
 use crate::support::relay::Relay;
 use crate::support::upstream::Upstream;
@@ -55,4 +56,25 @@ async fn only_a_post_reloads() {
         "origin_not_allowed",
         "permission_error",
     );
+}
+
+#[tokio::test]
+async fn what_became_of_each_reload_is_counted() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).start();
+    let counted = async || {
+        let metrics = scrape(&relay).await;
+        let of = |outcome| metrics.value("config_reloads_total", &[("outcome", outcome)]);
+        [of("success"), of("failure"), metrics.value("config_last_reload_successful", &[])]
+            .map(|value| value.to_string())
+    };
+    assert_eq!(counted().await, ["0", "0", "1"]);
+    for (toml, status, expected) in [
+        (relay.toml(), 202, ["1", "0", "1"]),
+        ("no TOML".to_owned(), 422, ["1", "1", "0"]),
+        (relay.toml(), 202, ["2", "1", "1"]),
+    ] {
+        assert_eq!(relay.reload_file(&toml).await.status, status);
+        assert_eq!(counted().await, expected);
+    }
 }
