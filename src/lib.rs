@@ -32,7 +32,8 @@
 //! # The path of a client's frame
 //!
 //! Once per link
-//! 1. [`edge::listener`] accepts, and hands the socket to the worker with the fewest links and admissions.
+//! 1. [`edge::listener`] accepts, and hands the socket to the worker with the fewest links and admissions. Whom a proxy speaks
+//!    for, [`edge::proxies`] finds out, before TLS begins.
 //! 2. [`edge::admit`] validates the upgrade by hand, finds the key and the model. A refusal is an HTTP status.
 //! 3. [`edge::upstream::dial`] opens the upstream leg, and waits for its first event where the upstream speaks first.
 //!    Still HTTP.
@@ -61,6 +62,9 @@
 //! 3. A signal, an operator or a successor begins the drain. [`control::drain`] decides what is done when, `app::house`
 //!    does it: the doors are closed or given away, and the workers' links end, or are ended.
 //! 4. When the workers carry nothing any more, the process exits.
+//!
+//! In between, `app::renewal` may put another configuration in force: each worker gets an edge of its own for those who come
+//! later, and whoever has begun is served by the former one.
 //!
 //! What a service manager is told of all this goes through [`control::notify`].
 
