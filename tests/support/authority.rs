@@ -90,14 +90,23 @@ impl Authority {
         CertificateDer::from_pem_file(self.cert_file()).unwrap()
     }
 
-    /// The client's side of TLS.
+    /// The client's side of TLS, of one who was never here before.
     pub async fn connect(&self, stream: TcpStream) -> Wire {
+        connect_as(&self.newcomer(), stream).await
+    }
+
+    /// A client that trusts this authority, and has no session to resume yet.
+    pub fn newcomer(&self) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        Wire::new(within("a TLS handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap())
+        TlsConnector::from(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
     }
+}
+
+/// This client's side of TLS.
+pub async fn connect_as(client: &TlsConnector, stream: TcpStream) -> Wire {
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    Wire::new(within("a TLS handshake", client.connect(name, stream)).await.unwrap())
 }
 
 /// Writes a certificate, then its key, as those do who know nothing of who reads them.

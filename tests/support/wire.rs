@@ -37,6 +37,10 @@ impl Socket for tokio_rustls::client::TlsStream<TcpStream> {
         self.get_ref().0
     }
 
+    fn handshake(&self) -> Option<HandshakeKind> {
+        self.get_ref().1.handshake_kind()
+    }
+
     fn certificate(&self) -> Option<CertificateDer<'static>> {
         self.get_ref().1.peer_certificates()?.first().cloned()
     }
@@ -68,7 +72,7 @@ impl Wire {
         self.socket.certificate()
     }
 
-    /// How TLS was begun with a server; `None`: there is none.
+    /// How TLS was begun; `None`: there is none.
     pub fn handshake(&self) -> Option<HandshakeKind> {
         self.socket.handshake()
     }

@@ -1,9 +1,13 @@
 //! The connection that carries a request: how long it may take, how much it may hold, and how it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
+use tokio::net::TcpStream;
+
 use super::{good, opens, relay};
-use crate::support::authority::Authority;
+use crate::support::authority::{Authority, connect_as};
 use crate::support::client::connect;
 use crate::support::relay::Relay;
 use crate::support::upstream::Upstream;
@@ -59,7 +63,7 @@ async fn a_client_that_does_not_finish_its_head_is_cut() {
 async fn a_client_that_does_not_begin_tls_is_cut() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).limits("handshake_timeout = \"200ms\"").tls(Authority::new()).start();
-    let stream = tokio::net::TcpStream::connect(relay.address()).await.unwrap();
+    let stream = TcpStream::connect(relay.address()).await.unwrap();
     let (answer, _) = crate::support::wire::Wire::new(stream).rest().await;
     assert_eq!(answer, b"");
 }
@@ -81,6 +85,31 @@ async fn clients_are_served_and_refused_over_tls() {
     let relay = Relay::to(&upstream).tls(Authority::new()).start();
     opens(good(&relay), &upstream).await;
     good(&relay).path("/nowhere").refused().await.expect(404, "not_found", "invalid_request_error");
+}
+
+#[tokio::test]
+async fn a_session_that_one_worker_began_another_resumes_until_the_certificate_changes() {
+    let upstream = Upstream::start().await;
+    let authority = Arc::new(Authority::new());
+    let mut relay = Relay::to(&upstream).workers(2).tls(authority.clone()).start();
+    let client = authority.newcomer();
+    let come = async |relay: &Relay| {
+        let mut wire = connect_as(&client, TcpStream::connect(relay.address()).await.unwrap()).await;
+        // The ticket comes with the answer.
+        wire.send(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert_eq!(wire.head().await.unwrap().status(), 404);
+        wire
+    };
+    // Each stays, so that the next goes to the other worker.
+    let mut stay = vec![come(&relay).await];
+    assert_eq!(stay[0].handshake(), Some(HandshakeKind::Full));
+    for _ in 0..5 {
+        stay.push(come(&relay).await);
+        assert_eq!(stay.last().unwrap().handshake(), Some(HandshakeKind::Resumed));
+    }
+    authority.renew();
+    assert_eq!(relay.reload(|setup| setup).await.status, 202);
+    assert_eq!(come(&relay).await.handshake(), Some(HandshakeKind::Full));
 }
 
 #[tokio::test]
