@@ -38,6 +38,8 @@ pub enum PricedAs {
     Named(Box<str>),
     /// By that of the model that the session names.
     BySession,
+    /// By none, as it is billed elsewhere.
+    Elsewhere,
 }
 
 /// Meters one link. Dropped before its link has ended, it records that as well; what finds no room in the ledger is left
@@ -117,10 +119,12 @@ impl Meter {
         let known = done.status != UNREADABLE;
         let cost = prices.filter(|_| known).and_then(|prices| prices.cost(&done.usage));
         let model = self.info.model_sent.clone();
-        if cost.is_none() && known {
+        let billed = self.pricing.responses.is_billed();
+        if cost.is_none() && known && billed {
             self.metering.note_unpriced(&model);
         }
-        self.row(UsageKind::Response, model, done.id, done.status, cost, done.usage, None)
+        let row = self.row(UsageKind::Response, model, done.id, done.status, cost, done.usage, None);
+        UsageRow { billed, ..row }
     }
 
     fn transcription(&self, done: Transcription) -> UsageRow {
@@ -129,10 +133,13 @@ impl Meter {
         let known = done.status != UNREADABLE;
         let cost = prices.filter(|_| known).and_then(|prices| cost_of(prices, &done));
         let model = name.unwrap_or_else(|| self.info.model_sent.clone());
-        if cost.is_none() && known {
+        let billed = self.pricing.transcription.is_billed();
+        if cost.is_none() && known && billed {
             self.metering.note_unpriced(&model);
         }
-        self.row(UsageKind::Transcription, model, done.id, done.status.to_owned(), cost, done.usage, done.seconds)
+        let status = done.status.to_owned();
+        let row = self.row(UsageKind::Transcription, model, done.id, status, cost, done.usage, done.seconds);
+        UsageRow { billed, ..row }
     }
 
     #[allow(clippy::too_many_arguments)] // a row has many columns
@@ -159,14 +166,19 @@ impl Meter {
             usage,
             seconds,
             cost,
+            billed: true,
         }
     }
 }
 
 impl PricedAs {
+    fn is_billed(&self) -> bool {
+        !matches!(self, Self::Elsewhere)
+    }
+
     fn name(&self, session: impl FnOnce() -> Option<Box<str>>) -> Option<Box<str>> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Elsewhere => None,
             Self::Named(name) => Some(name.clone()),
             Self::BySession => session(),
         }

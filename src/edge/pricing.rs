@@ -23,7 +23,7 @@ pub(super) fn pricing(route: &Route, upstream: &config::Upstream) -> Pricing {
         Route::Call(_) if upstream.bill_calls => {
             Pricing { responses: PricedAs::BySession, transcription: PricedAs::BySession }
         }
-        Route::Call(_) => Pricing::default(),
+        Route::Call(_) => Pricing { responses: PricedAs::Elsewhere, transcription: PricedAs::Elsewhere },
     }
 }
 
@@ -31,7 +31,7 @@ pub(super) fn pricing(route: &Route, upstream: &config::Upstream) -> Pricing {
 pub(super) fn is_priced(edge: &Edge, route: &Route, upstream: &config::Upstream) -> bool {
     let prices = &edge.metering.prices;
     let is_named = |priced: &PricedAs, has: &dyn Fn(&str) -> bool| match priced {
-        PricedAs::Nothing => false,
+        PricedAs::Nothing | PricedAs::Elsewhere => false,
         PricedAs::Named(name) => has(name),
         // Which model it is, only the session says; who bills calls has seen to its price.
         PricedAs::BySession => true,

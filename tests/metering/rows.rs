@@ -61,6 +61,7 @@ pub fn response(link_id: Uuid, id: Option<&str>) -> UsageRow {
         usage: Usage { input: tokens(40, 30, 20), cached: tokens(4, 3, 2), output: tokens(7, 8, 0) },
         seconds: None,
         cost: Some(NanoUsd::new(1_500_000_000)),
+        billed: true,
     }
 }
 

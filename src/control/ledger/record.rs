@@ -42,6 +42,8 @@ pub struct UsageRow {
     pub seconds: Option<f64>,
     /// `None`: there is no price, or it could not be read.
     pub cost: Option<NanoUsd>,
+    /// Whether a price is missed where there is none. Not in the table.
+    pub billed: bool,
 }
 
 /// What was used.

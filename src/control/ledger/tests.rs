@@ -199,6 +199,7 @@ fn usage(at_ms: i64) -> UsageRow {
         usage: Usage { input: Tokens { text: 1, ..Tokens::default() }, ..Usage::default() },
         seconds: None,
         cost: Some(NanoUsd::new(5)),
+        billed: true,
     }
 }
 

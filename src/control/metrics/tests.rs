@@ -54,6 +54,7 @@ fn row(model: &str, status: &str, cost: Option<u64>, seconds: Option<f64>) -> Re
         usage: Usage::default(),
         seconds,
         cost: cost.map(NanoUsd::new),
+        billed: true,
     })
 }
 

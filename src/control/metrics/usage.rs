@@ -40,6 +40,7 @@ impl<O> Counted<O> {
         match row.cost {
             Some(cost) => books.cost.with_label_values(&[&row.key, model]).inc_by(cost.dollars()),
             None if &*row.status == UNREADABLE => books.unreadable.with_label_values(&[kind]).inc(),
+            None if !row.billed => {}
             None => books.unpriced.with_label_values(&[model]).inc(),
         }
         // Last: whoever has seen it finds the rest.

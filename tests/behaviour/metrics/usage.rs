@@ -157,3 +157,22 @@ async fn what_only_the_log_has_counts_as_well() {
     assert_eq!(metrics.value("ledger_up", &[]), 0.0);
     assert_eq!(metrics.value("ledger_refused_records", &[]), 0.0, "nothing is kept");
 }
+
+#[tokio::test]
+async fn a_call_that_is_billed_elsewhere_misses_no_price() {
+    for (more, unpriced) in [("", 0.0), ("bill_calls = true", 1.0)] {
+        let upstream = Upstream::start().await;
+        let setup = Relay::to(&upstream).upstream(&format!("calls = true\n{more}")).key("allow = [\"calls\"]");
+        let relay = setup.start();
+        let asking = client(&relay).key("key-of-acme").query("call_id=rtc_1").ask().await;
+        let mut theirs = upstream.leg().await;
+        let mut ours = asking.opened().await;
+        for said in ["{\"type\":\"session.created\",\"session\":{\"model\":\"a-mystery\"}}", DONE] {
+            theirs.text(said).await;
+            ours.expect_text(said).await;
+        }
+        let recorded = [("model", "other"), ("kind", "response")];
+        let metrics = until(&relay, "usage_records_total", &recorded, 1.0).await;
+        assert!((metrics.sum("usage_unpriced_total") - unpriced).abs() < 0.5, "{more}");
+    }
+}
