@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::control::config::{Kind, Upstream};
 use crate::control::link_info::LinkInfo;
+use crate::control::record::clip;
 use crate::relay::Peer;
 use crate::relay::ending::{Decision, Ending};
 use crate::relay::events::Tokens;
@@ -104,7 +105,7 @@ impl Trace {
     /// The link has ended, in this way: its span leaves.
     pub fn ended(self, info: &LinkInfo, report: &LinkReport) {
         let Some(tracer) = TRACER.get() else { return };
-        let name = format!("chat {}", info.model_asked);
+        let name = format!("chat {}", clip(&info.model_asked));
         // The relay is the client of the model, and that is what these conventions describe.
         let builder = tracer.span_builder(name).with_kind(SpanKind::Client).with_start_time(info.opened_at);
         let parent = self.parent.map_or_else(Context::new, |parent| *parent);
@@ -113,7 +114,7 @@ impl Trace {
             span.set_attributes(attributes(info, report, self.provider));
             if is_failure(&report.ending) {
                 span.set_attribute(KeyValue::new("error.type", report.ending.name()));
-                span.set_status(Status::error(report.ending.reason()));
+                span.set_status(Status::error(clip(&report.ending.reason()).into_owned()));
             }
         }
         // What the clock was set to meanwhile makes no span longer.
@@ -128,10 +129,10 @@ fn attributes(info: &LinkInfo, report: &LinkReport, provider: Cow<'static, str>)
         KeyValue::new("gen_ai.operation.name", "chat"),
         KeyValue::new("gen_ai.system", provider.to_string()),
         KeyValue::new("gen_ai.provider.name", provider),
-        KeyValue::new("gen_ai.request.model", info.model_asked.to_string()),
+        KeyValue::new("gen_ai.request.model", clip(&info.model_asked).into_owned()),
         KeyValue::new(
             "gen_ai.response.model",
-            info.session_model().unwrap_or_else(|| info.model_sent.clone()).to_string(),
+            clip(&info.session_model().unwrap_or_else(|| info.model_sent.clone())).into_owned(),
         ),
         KeyValue::new("gen_ai.usage.input_tokens", int(total(used.input))),
         KeyValue::new("gen_ai.usage.output_tokens", int(total(used.output))),
