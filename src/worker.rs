@@ -172,6 +172,7 @@ fn runtime() -> std::io::Result<LocalRuntime> {
 async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge: Rc<Edge>) {
     edge.begin();
     let links = edge.links().clone();
+    let mut closed_up = false;
     while let Some(mail) = inbox.recv().await {
         match mail {
             Mail::Serve(accepted) => serve(accepted, &edge),
@@ -192,10 +193,16 @@ async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge:
                 let renewed = edge.renewed(&config, &common, number).map(|renewed| {
                     renewed.take_over(&edge);
                     edge = Rc::new(renewed);
+                    if closed_up {
+                        edge.close_pools();
+                    }
                 });
                 let _ = done.send(renewed); // whoever asked may have stopped to wait
             }
-            Mail::CloseUp => edge.close_pools(),
+            Mail::CloseUp => {
+                closed_up = true;
+                edge.close_pools();
+            }
         }
     }
 }

@@ -42,8 +42,9 @@ struct Seen {
     marks: [Option<Mark>; 2],
 }
 
-/// Device, inode, length, and when it was written: seconds and nanoseconds.
-type Mark = (u64, u64, u64, i64, i64);
+/// Device, inode, length, and when it was written, and when anything of it changed, who may read it included: seconds and
+/// nanoseconds.
+type Mark = (u64, u64, u64, [i64; 4]);
 
 impl Seen {
     fn of(files: (PathBuf, PathBuf)) -> Self {
@@ -53,5 +54,6 @@ impl Seen {
 
 fn mark(file: &Path) -> Option<Mark> {
     let file = fs::metadata(file).ok()?;
-    Some((file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+    let times = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
+    Some((file.dev(), file.ino(), file.len(), times))
 }

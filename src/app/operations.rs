@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -50,8 +51,13 @@ impl Operations for Operated {
 
     async fn reload(&self) -> Result<(), NotReloaded> {
         tracing::info!("an operator asks for the configuration to be read again");
-        self.renewer.renew().await.map_err(|error| match error {
-            NotRenewed::Mistakes(_) | NotRenewed::Tls(_) => NotReloaded::Wrong(error.to_string()),
+        let renewer = self.renewer.clone();
+        // An operator who goes away meanwhile leaves nothing half done.
+        let renewing = spawn_local(async move { renewer.renew().await });
+        renewing.await.map_err(|error| NotReloaded::NotNow(error.to_string()))?.map_err(|error| match error {
+            NotRenewed::Mistakes(_) | NotRenewed::Unfit(_) | NotRenewed::Tls(_) => {
+                NotReloaded::Wrong(error.to_string())
+            }
             other => NotReloaded::NotNow(other.to_string()),
         })
     }

@@ -1,5 +1,5 @@
 //! Another configuration for a relay that runs: read, held against what cannot change, and then put in force everywhere.
-//! Either all of it comes into force or nothing has changed. Links that run go on as they began, but for those whose key is
+//! What can fail comes before anything changes, so either all of it comes into force or nothing has changed. Links that run go on as they began, but for those whose key is
 //! gone or has nothing left.
 //!
 //! It refuses to know who asks for it.
@@ -14,10 +14,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::operations::answers;
-use crate::control::config::{self, Config, Log, Mistakes, Sources, TlsIdentity};
+use crate::control::config::{self, Config, Log, Mistakes, Sources, TlsIdentity, Unfit};
 use crate::control::ledger::Accountant;
 use crate::control::metering::{Metering, Unaccounted};
 use crate::control::notify::Notify;
@@ -58,15 +57,15 @@ pub(super) enum NotRenewed {
     /// The configuration is wrong.
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
-    /// The same, as the TLS stack sees it.
+    /// It does not go with what this process keeps.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// It is wrong as the TLS stack sees it.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// Nobody can say what was used of a quota.
     #[error("what was used of the quotas is not known: {0}")]
     Quotas(#[from] Unaccounted),
-    /// The same.
-    #[error("the ledger did not say in time what was used of the quotas; try again")]
-    SlowLedger,
     /// There is nothing to read.
     #[error("this relay was started with a configuration that stands in no file")]
     NoSource,
@@ -114,14 +113,13 @@ impl Renewer {
         let source = self.source.as_ref().ok_or(NotRenewed::NoSource)?;
         let former = self.in_force();
         let mut config = read(source.sources.clone()).await?;
-        let kept = config.keep_fixed(&former.config);
+        let kept = config.keep_fixed(&former.config)?;
         // What may fail comes first.
         let acceptor = config.server.tls.as_ref().map(Acceptor::new).transpose()?;
         let upstreams = upstreams(&config, &former.common.upstreams);
         let common = Common { upstreams, ..former.common.clone() };
-        drop(Edge::new(&config, &common, 0)?);
-        let metering = timeout(LEDGER_TIMEOUT, former.common.metering.renewed(&config, &self.accountant));
-        let metering = metering.await.map_err(|_| NotRenewed::SlowLedger)??;
+        Edge::check(&config)?;
+        let metering = former.common.metering.renewed(&config, &self.accountant, LEDGER_TIMEOUT).await?;
 
         let next = Renewal { config: Arc::new(config), common: Common { metering, ..common } };
         self.in_force.replace(next.clone());

@@ -33,6 +33,7 @@ mod units;
 mod upstream;
 mod url;
 
+pub use fixed::Unfit;
 pub use load::{Sources, ledger_of, load, parse};
 pub use metering::{Durability, Metering, OnFailure};
 pub use mistake::{Mistake, Mistakes, Place, Spot};

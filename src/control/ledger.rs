@@ -227,18 +227,22 @@ impl Ledger {
 impl Accountant {
     /// Looks at the ledger, on its thread, which may take as long as a commit does. `None`: the ledger has ended.
     ///
-    /// Cancel safe: whoever stops waiting is answered for nothing, but `look` may still run.
+    /// Cancel safe: whoever stops waiting is answered for nothing, and `look` runs unless it has not begun.
     pub async fn ask<T: Send + 'static>(&self, look: impl FnOnce(&Accounts<'_>) -> T + Send + 'static) -> Option<T> {
         let (tell, told) = oneshot::channel();
-        let question: Question = Box::new(move |accounts| drop(tell.send(look(accounts))));
+        let question: Question = Box::new(move |accounts| {
+            if !tell.is_closed() {
+                let _ = tell.send(look(accounts)); // whoever asked may have stopped to wait meanwhile
+            }
+        });
         self.0.send(question).ok()?;
         told.await.ok()
     }
 }
 
 impl Accounts<'_> {
-    /// What a key has used in a time, in Unix milliseconds: exactly what the observer has been told, by this process or at
-    /// its start.
+    /// What a key has used in a time, in Unix milliseconds, as far as the ledger has it: what the observer has been told, but
+    /// for what went to the log while the disk failed.
     pub fn used(&self, key: &str, time: &Range<i64>) -> Result<Used, LedgerError> {
         self.0.used(key, time).map_err(LedgerError::of(&self.0.path))
     }

@@ -3,11 +3,13 @@
 //! It refuses to know links; each has a [`Meter`](super::meter::Meter) of its own.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::config::{self, Allowance, Durability, OnFailure, Period};
 use super::ledger::{Accountant, Accounts, Health, Ledger, LedgerError, NewUsage, Opened, Record, Recorder, Settings};
@@ -76,19 +78,35 @@ impl Metering {
     }
 
     /// The same under another configuration, once the quotas are those of that: `accountant` asks the ledger what was used
-    /// of those that are new. Links that run are metered on as they began. Fails where the ledger does not answer, or has
-    /// ended; then nothing has changed.
+    /// of those that are new. Links that run are metered on as they began. Fails where the ledger does not answer within
+    /// `patience`, or has ended; then nothing has changed, and nothing will.
     ///
-    /// Cancel safe in that nothing breaks: whoever stops waiting does not know whether the quotas have changed.
-    pub async fn renewed(&self, config: &config::Config, accountant: &Accountant) -> Result<Self, Unaccounted> {
+    /// Not cancel safe: dropped, it may have changed the quotas.
+    pub async fn renewed(
+        &self,
+        config: &config::Config,
+        accountant: &Accountant,
+        patience: Duration,
+    ) -> Result<Self, Unaccounted> {
         let (quotas, keys) = (self.quotas.clone(), config.keys.clone());
+        // Whoever takes it decides: the ledger's thread, which then changes them, or who does not want to wait any longer.
+        let wanted = Arc::new(AtomicBool::new(true));
+        let still_wanted = wanted.clone();
         let account = move |accounts: &Accounts<'_>| {
             let used = |key: &str, time: &_| accounts.used(key, time);
             let renewed = quotas.load().renewed(&keys, SystemTime::now(), used)?;
-            quotas.store(Arc::new(renewed));
+            if still_wanted.swap(false, Ordering::Relaxed) {
+                quotas.store(Arc::new(renewed));
+            }
             Ok::<_, LedgerError>(())
         };
-        accountant.ask(account).await.ok_or(Unaccounted::Ended)??;
+        let mut asking = std::pin::pin!(accountant.ask(account));
+        let answer = match timeout(patience, &mut asking).await {
+            Ok(answer) => answer,
+            Err(_) if wanted.swap(false, Ordering::Relaxed) => return Err(Unaccounted::Slow),
+            Err(_) => asking.await,
+        };
+        answer.ok_or(Unaccounted::Ended)??;
         let (prices, transcription) = (Arc::new(config.metering.prices.clone()), config.metering.transcription);
         Ok(Self { prices, transcription, unpriced: Arc::default(), ..self.clone() })
     }
@@ -148,6 +166,9 @@ pub enum Unaccounted {
     /// The ledger's thread is gone.
     #[error("the ledger has ended")]
     Ended,
+    /// It has much else to do.
+    #[error("the ledger did not answer in time; try again")]
+    Slow,
     /// It could not be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -2,7 +2,7 @@
 //!
 //! Workers count for themselves, in [`Measures`], and publish when they are asked; the ledger's thread counts what was
 //! used, in [`Counted`]; how things stand at the moment of asking comes as a [`Moment`]. Every label is bounded: keys and
-//! upstreams are named by the configuration, codes and endings by the code, models as [`Models`] says. It refuses to know
+//! upstreams are named by the configuration, codes and endings by the code, models as `models` says. It refuses to know
 //! who asks, and where what it is told comes from.
 
 mod books;

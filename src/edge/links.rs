@@ -18,6 +18,9 @@ use crate::control::metering::Metering;
 use crate::relay::ending::Decision;
 use crate::relay::table::{Registered, Table};
 
+/// The calendar may be set anew, or the machine sleep: so often it is looked at, whatever it said.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
 /// Which links of a worker.
 #[derive(Debug, Clone)]
 pub enum Which {
@@ -118,7 +121,7 @@ impl Links {
             };
             tokio::select! {
                 () = self.keys_changed.notified() => {}
-                () = sleep(next.unwrap_or(Duration::MAX)) => {}
+                () = sleep(next.map_or(LOOK_AGAIN, |next| next.min(LOOK_AGAIN))) => {}
             }
         }
     }

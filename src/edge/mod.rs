@@ -95,6 +95,11 @@ impl Edge {
         Self::beside(config, common, worker, None)
     }
 
+    /// Whether an edge can be had under this configuration.
+    pub fn check(config: &Config) -> Result<(), tls::TlsError> {
+        config.upstreams.iter().try_for_each(|upstream| upstream::connector(upstream).map(drop))
+    }
+
     /// The edge that another configuration describes, on the same worker: it has the same links and measures, and the
     /// upstreams that are still the same, with the legs that wait there. Nothing has changed before
     /// [`take_over`](Self::take_over).

@@ -50,7 +50,7 @@ impl Period {
     }
 
     /// How long records must be kept so that it can be counted; `None`: for ever.
-    fn length(self) -> Option<Duration> {
+    pub(super) fn length(self) -> Option<Duration> {
         match self {
             Self::Day => Some(DAY),
             Self::Month => Some(31 * DAY),

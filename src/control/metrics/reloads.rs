@@ -23,7 +23,7 @@ impl Reloads {
             all: lasting.counters("config_reloads_total", &["outcome"], help),
             last_succeeded: lasting.gauge(
                 "config_last_reload_successful",
-                "Whether the file was right when it was last read; 0: the relay goes on with what it had.",
+                "Whether the configuration came into force when it was last read; 0: the relay goes on with what it had.",
             ),
             in_force_since: lasting
                 .moment("config_in_force_since_timestamp_seconds", "When what is in force was read, as Unix time."),

@@ -80,7 +80,7 @@ impl Upstream {
         warm: usize,
         measures: Rc<Measures>,
     ) -> Result<Self, TlsError> {
-        let tls = config.url.secure.then(|| Connector::new(&config.name, config.ca.as_deref())).transpose()?;
+        let tls = connector(config)?;
         let pool = Pool::new(config.models.named().map(|(_, sent)| sent), warm);
         Ok(Self { config: config.clone(), tls, shared, pool, measures })
     }
@@ -89,4 +89,9 @@ impl Upstream {
     pub fn is_as(&self, config: &config::Upstream, warm: usize, opening: Opening) -> bool {
         self.config == *config && self.pool.is_as(config.models.named().map(|(_, sent)| sent), warm, opening)
     }
+}
+
+/// How TLS is begun with an upstream; `None` for `ws`. Fails where TLS refuses the authorities that the configuration names.
+pub fn connector(config: &config::Upstream) -> Result<Option<Connector>, TlsError> {
+    config.url.secure.then(|| Connector::new(&config.name, config.ca.as_deref())).transpose()
 }

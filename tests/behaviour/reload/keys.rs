@@ -2,11 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
 use super::{expect_alive, expect_revoked, link, reload};
 use crate::support::client::client;
 use crate::support::operator::operator;
 use crate::support::relay::Relay;
 use crate::support::upstream::Upstream;
+use crate::support::within;
 
 async fn expect_unknown(relay: &Relay, key: &str) {
     let refused = client(relay).key(key).model("gpt-realtime").refused().await;
@@ -104,4 +108,17 @@ async fn the_operators_token_can_be_replaced() {
     let answer = operator(&relay, "/reload").method("POST").token("former-token").ask().await;
     assert_eq!(answer.status, 202);
     assert_eq!((shown("former-token").await, shown("latter-token").await), (401, 200));
+}
+
+#[tokio::test]
+async fn an_operator_who_does_not_wait_has_it_all_the_same() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).start();
+    std::fs::write(relay.file(), relay.toml().replace("\"key-of-acme\"", "\"latter-key\"")).unwrap();
+    let mut operator = TcpStream::connect(relay.admin_address()).await.unwrap();
+    operator.write_all(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    drop(operator);
+    let _links = upstream.links();
+    let taken_up = async { while !client(&relay).key("latter-key").model("m").ask().await.is_opened().await {} };
+    within("the new key", taken_up).await;
 }

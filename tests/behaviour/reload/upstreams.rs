@@ -88,3 +88,23 @@ async fn a_leg_that_waits_stays_where_nothing_has_changed_and_is_replaced_where_
     ours.expect_text("down").await;
     former.expect_no_connection().await;
 }
+
+#[tokio::test]
+async fn a_relay_that_drains_opens_no_legs_ahead_whatever_it_reads() {
+    let upstream = Upstream::start().await;
+    let models = "models = { voice = \"gpt-realtime\" }\nwarm = 1";
+    let mut relay = Relay::to(&upstream).upstream(models).limits("drain_grace = 0\ndrain_timeout = 0").start();
+    let mut first = upstream.leg().await;
+    until(&relay, "primary", "warm", 1).await;
+    let mut ours = client(&relay).key("key-of-acme").model("voice").open().await;
+    let mut waiting = upstream.leg().await;
+    until(&relay, "primary", "warm", 1).await;
+    assert_eq!(operator(&relay, "/drain").method("POST").ask().await.status, 202);
+    waiting.expect_close_code(1000).await;
+    drop(waiting);
+    reload(&mut relay, |setup| setup.key("max_links = 9")).await;
+    assert_eq!(status(&relay, "primary").await["warm"], 0);
+    upstream.expect_no_connection().await;
+    ours.text("up").await;
+    first.expect_text("up").await;
+}
