@@ -18,8 +18,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use crate::control::config::TlsIdentity;
 use crate::relay::stream::Stream;
 
-/// Ciphertext that rustls queues for a socket that takes none. Its own default is 64 KiB a leg.
-const QUEUE_LIMIT: usize = 16 << 10;
+/// Ciphertext that rustls queues for a socket: what one read of the other leg gives, so that it goes out in one write and not
+/// in one for each record of 16 KiB. A leg that is idle, or that keeps up, owns none of it.
+const QUEUE_LIMIT: usize = 64 << 10;
 
 /// The only protocol spoken: an upgrade needs HTTP/1.1 (RFC 7301 names it).
 const ALPN: &[u8] = b"http/1.1";
