@@ -2,6 +2,7 @@
 whose address the relay sees, refusals as they are, and relays that drain.
 """
 
+import asyncio
 import signal
 from contextlib import ExitStack
 
@@ -88,7 +89,7 @@ async def test_a_refusal_arrives_as_it_is(front):
 async def test_a_relay_that_drains_gets_no_new_client_and_no_link_is_cut(front):
     async with talk(front, **front.options()) as client:
         await client.until("session.created")
-        draining = next(relay for relay in front.relays if opened(relay))
+        draining = await soon(that_opened(front.relays))
         staying = next(relay for relay in front.relays if relay is not draining)
         draining.child.send_signal(signal.SIGTERM)
         # It goes on serving until load balancers have noticed; then it accepts nobody.
@@ -96,13 +97,18 @@ async def test_a_relay_that_drains_gets_no_new_client_and_no_link_is_cut(front):
         for _ in range(4):
             async with talk(front, **front.options()) as another:
                 await another.until("session.created")
-        assert len(opened(staying)) == 4
+        staying.output.wait_for(lambda lines: True if len(records(lines, "link opened")) == 4 else None, "four links")
         (await client.say("Are you still there?")).assert_whole()
     assert draining.child.wait(15) == 0
 
 
-def opened(relay):
-    return records(relay.output.lines, "link opened")
+async def that_opened(relays):
+    """The relay that a link went to, as soon as its log says so, which may be after the client has it."""
+    while True:
+        for relay in relays:
+            if records(relay.output.lines, "link opened"):
+                return relay
+        await asyncio.sleep(0)
 
 
 async def test_an_untrusted_peer_cannot_say_who_it_is(upstream, tmp_path):
