@@ -1,6 +1,6 @@
 //! Another configuration for a relay that runs: read, held against what cannot change, and then put in force everywhere.
-//! What can fail comes before anything changes, so either all of it comes into force or nothing has changed. Links that run go on as they began, but for those whose key is
-//! gone or has nothing left.
+//! What can fail comes before anything changes, so either all of it comes into force or nothing has changed. Links that
+//! run go on as they began, but for those whose key is gone or has nothing left.
 //!
 //! It refuses to know who asks for it.
 
