@@ -10,18 +10,18 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::control::drain::Drain;
 use crate::control::notify::Notify;
 use crate::control::takeover::{Label, Offering, Serves, Successor};
-use crate::edge::{Client, listener};
+use crate::edge::Client;
+use crate::edge::listener::{self, Listener};
 
 /// A listening socket, and the task that accepts from it.
 pub(super) struct Door {
     pub(super) label: Label,
-    pub(super) listener: Rc<TcpListener>,
+    pub(super) listener: Rc<Listener>,
     pub(super) accepting: JoinHandle<()>,
 }
 
@@ -70,7 +70,7 @@ impl Doors {
     async fn hand_to(&self, successor: &mut Successor) -> io::Result<()> {
         let (labels, listeners): (Vec<_>, Vec<_>) =
             self.open.borrow().iter().map(|door| (door.label, door.listener.clone())).unzip();
-        let sockets: Vec<_> = listeners.iter().map(|listener| listener.as_fd()).collect();
+        let sockets: Vec<_> = listeners.iter().map(|listener| listener.get_ref().as_fd()).collect();
         successor.hand(&labels, &sockets).await?;
         drop(listeners);
         successor.is_ready().await
@@ -108,8 +108,7 @@ impl Door {
             // The next process finds them there.
             return;
         }
-        let listener = Rc::into_inner(self.listener).map(TcpListener::into_std);
-        if let Some(Err(error)) = listener.map(|listener| listener::take_queued(&listener?, hand_over)) {
+        if let Err(error) = listener::take_queued(&self.listener, hand_over) {
             tracing::warn!(%error, "connections that were queued are lost");
         }
     }

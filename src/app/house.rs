@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
@@ -22,7 +21,8 @@ use crate::control::drain::House;
 use crate::control::ledger::Accountant;
 use crate::control::notify::Notify;
 use crate::control::takeover::{Labelled, Offer};
-use crate::edge::{Client, admin, listener};
+use crate::edge::listener::{self, Listener};
+use crate::edge::{Client, admin};
 use crate::relay::ending::Decision;
 use crate::worker::{Mail, Renewal, Worker, hand_over};
 
@@ -91,11 +91,15 @@ async fn obey(mut renewals: mpsc::UnboundedReceiver<()>, renewer: Rc<Renewer>) {
 }
 
 /// Opens a door, with a task that accepts there.
-fn open<F>(Labelled { label, listener }: Labelled, accept: impl FnOnce(Rc<TcpListener>) -> F) -> io::Result<Door>
+fn open<F>(Labelled { label, listener }: Labelled, accept: impl FnOnce(Rc<Listener>) -> F) -> io::Result<Door>
 where
     F: Future<Output = ()> + 'static,
 {
-    let listener = Rc::new(TcpListener::from_std(listener)?);
+    #[expect(
+        deprecated,
+        reason = "what follows it is unsafe, for types that may lose their descriptor; this one does not"
+    )]
+    let listener = Rc::new(Listener::new(listener)?);
     Ok(Door { label, accepting: spawn_local(accept(listener.clone())), listener })
 }
 

@@ -3,11 +3,12 @@
 //! It refuses to read a byte of them, and to know the workers.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Client;
@@ -20,25 +21,26 @@ const LAST_REST: Duration = Duration::from_millis(500);
 /// would else begin and end with each of them.
 const CALM: Duration = Duration::from_secs(1);
 
+/// A listening socket that does not block, on the runtime of the thread that accepts. What is accepted there is not: it goes
+/// to another thread's runtime at once, and to register it with two would cost two system calls for nothing.
+pub type Listener = AsyncFd<TcpListener>;
+
 /// Accepts until dropped, and gives each client to `hand_over` on a socket that belongs to no runtime.
 ///
 /// Cancel safe: a connection is either still queued by the system or handed over.
-pub async fn accept(listener: Rc<TcpListener>, hand_over: impl Fn(TcpStream, Client)) {
+pub async fn accept(listener: Rc<Listener>, hand_over: impl Fn(TcpStream, Client)) {
     let mut door = Door::new(listener);
     loop {
         let (stream, address) = door.next().await;
-        match stream.into_std() {
-            Ok(stream) => hand_over(stream, Client { address: address.into() }),
-            Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
-        }
+        hand_over(stream, Client { address: address.into() });
     }
 }
 
 /// Gives away whoever is queued by the system at this moment; for a listener that is about to be closed, as closing it
-/// resets their connections. The listener must not block.
-pub fn take_queued(listener: &std::net::TcpListener, hand_over: impl Fn(TcpStream, Client)) -> io::Result<()> {
+/// resets their connections.
+pub fn take_queued(listener: &Listener, hand_over: impl Fn(TcpStream, Client)) -> io::Result<()> {
     loop {
-        match listener.accept().and_then(|(stream, address)| stream.set_nonblocking(true).map(|()| (stream, address))) {
+        match accept_one(listener.get_ref()) {
             Ok((stream, address)) => hand_over(stream, Client { address: address.into() }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if is_of_one_client(&error) => {}
@@ -49,7 +51,7 @@ pub fn take_queued(listener: &std::net::TcpListener, hand_over: impl Fn(TcpStrea
 
 /// A listener that goes on, whatever happens. It says once when it can accept nobody, and once when it can again.
 pub(super) struct Door {
-    listener: Rc<TcpListener>,
+    listener: Rc<Listener>,
     trouble: Option<Trouble>,
 }
 
@@ -62,18 +64,18 @@ struct Trouble {
 }
 
 impl Door {
-    pub(super) fn new(listener: impl Into<Rc<TcpListener>>) -> Self {
-        Self { listener: listener.into(), trouble: None }
+    pub(super) fn new(listener: Rc<Listener>) -> Self {
+        Self { listener, trouble: None }
     }
 
     /// The next connection.
     ///
     /// Cancel safe: a connection is either still queued by the system or returned.
-    pub(super) async fn next(&mut self) -> (tokio::net::TcpStream, SocketAddr) {
+    pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             let accepted = tokio::select! {
                 biased; // as long as somebody waits, it is not over
-                accepted = self.listener.accept() => accepted,
+                accepted = self.listener.async_io(Interest::READABLE, accept_one) => accepted,
                 () = end_of(self.trouble.as_ref()) => {
                     tracing::info!("connections are accepted again");
                     self.trouble = None;
@@ -100,6 +102,13 @@ impl Door {
         self.trouble = Some(Trouble { rest, over: Instant::now() + rest + CALM });
         sleep(rest).await;
     }
+}
+
+/// The next connection that is queued by the system, on a socket that does not block.
+fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, address) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, address))
 }
 
 async fn end_of(trouble: Option<&Trouble>) {

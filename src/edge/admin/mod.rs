@@ -17,9 +17,9 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
-use super::listener::Door;
+use super::listener::{Door, Listener};
 use crate::control::record;
 use desk::Desk;
 
@@ -37,9 +37,9 @@ const READING: HeaderValue = HeaderValue::from_static("GET, HEAD");
 /// local tasks.
 ///
 /// Cancel safe: a connection is either still queued by the system or served by a task of its own.
-pub async fn serve(listener: Rc<TcpListener>, operations: impl Operations) {
+pub async fn serve(listener: Rc<Listener>, operations: impl Operations) {
     // An address that the system does not tell is treated as one that everybody reaches.
-    let loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let loopback = listener.get_ref().local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let desk = Rc::new(Desk::new(loopback, operations));
     let mut door = Door::new(listener);
     loop {
@@ -49,6 +49,10 @@ pub async fn serve(listener: Rc<TcpListener>, operations: impl Operations) {
 }
 
 async fn serve_connection(stream: TcpStream, desk: Rc<Desk<impl Operations>>) {
+    let stream = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "an operator's connection could not be used"),
+    };
     let service = service_fn(async |request| Ok::<_, Infallible>(desk.answer(request).await));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
