@@ -94,17 +94,16 @@ where
     C: Future<Output = io::Result<S>> + Send + 'static,
     S: Send + 'static,
 {
+    if let [address] = *addresses {
+        return named(address, connect(address).await);
+    }
     let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut failed = io::ErrorKind::AddrNotAvailable.into();
     loop {
         if let Some(address) = waiting.next() {
             let attempt = connect(address);
-            attempts.spawn(async move {
-                let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-                // A shortage is no matter of this address, and has to be recognised.
-                attempt.await.map_err(|error| if is_shortage(&error) { error } else { named(error) })
-            });
+            attempts.spawn(async move { named(address, attempt.await) });
         } else if attempts.is_empty() {
             return Err(failed);
         }
@@ -118,4 +117,12 @@ where
             () = sleep(HEAD_START), if waiting.len() > 0 => {}
         }
     }
+}
+
+/// With the address in its error; but a shortage is no matter of the address, and has to be recognised.
+fn named<S>(address: SocketAddr, attempt: io::Result<S>) -> io::Result<S> {
+    attempt.map_err(|error| match is_shortage(&error) {
+        true => error,
+        false => io::Error::new(error.kind(), format!("{address}: {error}")),
+    })
 }
