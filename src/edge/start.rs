@@ -71,7 +71,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
     };
     let traffic = Traffic::one_of(&edge.measures.tallies);
     let info = Rc::new(LinkInfo {
-        id: uuid::Uuid::new_v4(),
+        id: uuid::Uuid::now_v7(),
         request_id: admitted.wanted.request_id.to_str().unwrap_or_default().into(),
         opened_as: leg.opened_as.as_ref().and_then(|id| id.to_str().ok()).map(Into::into),
         upstream_request_id: leg.request_id.map(Into::into),
