@@ -72,6 +72,7 @@ pub mod app;
 pub mod commands;
 pub mod control;
 pub mod edge;
+pub mod memory;
 pub mod relay;
 pub mod simulate;
 pub mod worker;

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 use crate::control::config::Config;
 use crate::edge::admin::LinkStatus;
-use crate::edge::links::Which;
+use crate::edge::links::{Links, Which};
 use crate::edge::load::{Load, Slot};
 use crate::edge::tls::TlsError;
 use crate::edge::{Client, Common, Edge, service};
+use crate::memory::{self, LULL};
 use crate::relay::ending::Decision;
 
 /// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
@@ -106,12 +108,14 @@ impl Worker {
     {
         let (mailbox, inbox) = mpsc::unbounded_channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
+        let load = Arc::<Load>::default();
+        let carried = load.clone();
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let built = runtime().map_err(E::from).and_then(|runtime| edge().map(|edge| (runtime, edge)));
             match built {
                 Ok((runtime, edge)) => {
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(work(number, inbox, Rc::new(edge)));
+                    runtime.block_on(work(number, inbox, Rc::new(edge), carried));
                     // Whoever asks a name server that does not answer would otherwise be waited for.
                     runtime.shutdown_background();
                 }
@@ -119,7 +123,7 @@ impl Worker {
             }
         })?;
         is_ready.recv().unwrap_or_else(|_| Err(std::io::Error::other("a worker did not start").into()))?;
-        Ok(Self { mailbox, load: Arc::default(), thread: Some(thread) })
+        Ok(Self { mailbox, load, thread: Some(thread) })
     }
 
     /// Hands a client over.
@@ -169,9 +173,10 @@ fn runtime() -> std::io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
-async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge: Rc<Edge>) {
+async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge: Rc<Edge>, load: Arc<Load>) {
     edge.begin();
     let links = edge.links().clone();
+    tokio::task::spawn_local(tidy_up(load, links.clone()));
     let mut closed_up = false;
     while let Some(mail) = inbox.recv().await {
         match mail {
@@ -204,6 +209,16 @@ async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge:
                 edge.close_pools();
             }
         }
+    }
+}
+
+/// Has the system get back what those who came and those who left have used for that, for as long as it is polled.
+async fn tidy_up(load: Arc<Load>, links: Rc<Links>) {
+    loop {
+        load.changed().await;
+        sleep(LULL).await;
+        links.shrink();
+        memory::give_back();
     }
 }
 

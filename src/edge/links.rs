@@ -63,6 +63,11 @@ impl Links {
         registered
     }
 
+    /// Keeps no more room than the links of this moment need.
+    pub(crate) fn shrink(&self) {
+        self.table.shrink();
+    }
+
     /// How each link does, in no order.
     pub fn statuses(&self) -> Vec<LinkStatus> {
         self.table.map(LinkStatus::of)

@@ -15,6 +15,8 @@ pub struct Load {
     /// Rung when the last place is given back. Nobody waits for it but at the end of the process, and until somebody does,
     /// ringing is an atomic exchange.
     emptied: Notify,
+    /// Rung each time that a place is taken or given back.
+    changed: Notify,
 }
 
 /// A place. Dropped, it is free.
@@ -25,6 +27,7 @@ impl Load {
     /// Takes a place.
     pub fn take(self: &Arc<Self>) -> Slot {
         self.taken.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
         Slot(self.clone())
     }
 
@@ -40,6 +43,13 @@ impl Load {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Ready when places have been taken or given back since this was last ready. One waits at a time.
+    ///
+    /// Cancel safe.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// Ready at a moment when no place is taken. One waits at a time.
     ///
     /// Cancel safe.
@@ -53,6 +63,7 @@ impl Load {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.0.changed.notify_one();
         if self.0.taken.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.emptied.notify_one();
         }

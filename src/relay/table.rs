@@ -54,6 +54,11 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         Registered { table: self.clone(), key, orders }
     }
 
+    /// Gives up the room that links have left.
+    pub fn shrink(&self) {
+        self.running.borrow_mut().shrink_to_fit();
+    }
+
     /// How many links run.
     pub fn len(&self) -> usize {
         self.running.borrow().len()
