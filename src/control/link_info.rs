@@ -55,10 +55,18 @@ pub struct LinkInfo {
 /// What came before the 101.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SetUp {
-    /// From the connection to the end of the request's head, TLS included.
-    pub request: Duration,
-    /// Until the upstream leg stood: all attempts, first event included.
-    pub dial: Duration,
+    /// From the connection to the end of the request's head, TLS included, in milliseconds.
+    pub request_ms: u32,
+    /// Until the upstream leg stood: all attempts, first event included, in milliseconds.
+    pub dial_ms: u32,
+}
+
+impl SetUp {
+    /// What took so long. Deadlines keep both far below the 49 days for which there is room.
+    pub fn new(request: Duration, dial: Duration) -> Self {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        Self { request_ms: millis(request), dial_ms: millis(dial) }
+    }
 }
 
 /// What the upstream's events have told of a link.

@@ -197,7 +197,7 @@ async fn open(
     let dialled = Instant::now();
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
     note_setup(edge, &opened.leg);
-    let set_up = SetUp { request: arrived, dial: dialled.elapsed() };
+    let set_up = SetUp::new(arrived, dialled.elapsed());
     Ok(Begun { admitted, opened, client, set_up, trace: Trace::of(&head.headers) })
 }
 
