@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::relay::Relay;
+use crate::support::authority::{Authority, connect_as};
 use crate::support::frame::{MASK, TEXT, header};
 use crate::support::within;
 
@@ -112,4 +113,31 @@ async fn an_idle_link_costs_at_most_4_kib() {
     let each = (relay.pss() - before) / LINKS;
     println!("an idle link costs {each} bytes");
     assert!(each <= 4 * KIB, "an idle link costs {each} bytes");
+}
+
+#[tokio::test]
+async fn what_a_wave_of_tls_connections_leaves_behind_is_given_back() {
+    const WAVE: i64 = 2_000;
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let authority = Authority::new();
+    let relay = Relay::start_secure(&authority, "handshake_timeout = \"10m\"").await;
+    let client = authority.newcomer();
+    let wave = async |connections| {
+        let mut held = Vec::new();
+        for _ in 0..connections {
+            held.push(connect_as(&client, relay.connect().await).await);
+        }
+        relay.pss()
+    };
+    // What is loaded and filled once is no leftover.
+    wave(200).await;
+    let before = relay.pss();
+    let during = wave(WAVE).await;
+    assert!(during - before > WAVE * KIB, "{WAVE} connections cost {} bytes", during - before);
+    let given_back = async {
+        while relay.pss() - before > WAVE * KIB / 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(&format!("{} bytes to be given back, of {during}", during - before), given_back).await;
 }

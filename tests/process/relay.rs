@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::authority::Authority;
 use crate::support::head::Head;
 use crate::support::transcript;
 use crate::support::upstream::accept;
@@ -38,21 +39,34 @@ impl Relay {
     pub async fn start_with(limits: &str, open_files: Option<u64>) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = upstream.local_addr().unwrap().to_string();
-        Self::start_to(&address, upstream, limits, open_files).await
+        Self::start_to(&address, upstream, ("", limits), open_files).await
+    }
+
+    /// The same with this authority's certificate for its clients.
+    pub async fn start_secure(authority: &Authority, limits: &str) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = upstream.local_addr().unwrap().to_string();
+        let tls = format!("tls_cert = {:?}\ntls_key = {:?}", authority.cert_file(), authority.key_file());
+        Self::start_to(&address, upstream, (&tls, limits), None).await
     }
 
     /// The same with the upstream at this address, instead of this test.
     pub async fn start_before(upstream: &str, limits: &str) -> Self {
         let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::start_to(upstream, unused, limits, None).await
+        Self::start_to(upstream, unused, ("", limits), None).await
     }
 
-    async fn start_to(address: &str, upstream: TcpListener, limits: &str, open_files: Option<u64>) -> Self {
+    async fn start_to(
+        address: &str,
+        upstream: TcpListener,
+        (server, limits): (&str, &str),
+        open_files: Option<u64>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("relay.toml");
         let url = format!("ws://{address}/v1/realtime?model={{model}}");
         let config = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nauth = \"none\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nauth = \"none\"\nworkers = 1\n{server}\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [limits]\n{limits}\n[log]\nlevel = \"info\"\n[[upstreams]]\nname = \"test\"\nkind = \"compatible\"\nurl = \"{url}\"\n"
         );
         std::fs::write(&file, config).unwrap();
@@ -67,8 +81,8 @@ impl Relay {
             .spawn()
             .unwrap();
         let log = Log::of(&mut child);
-        let line = log.line("clients connect to ws://").await;
-        let (_, address) = line.split_once("ws://").unwrap();
+        let line = log.line("clients connect to ws").await;
+        let (_, address) = line.split_once("://").unwrap();
         let address = address.split('/').next().unwrap_or_default().to_owned();
         Self { child, address, log, upstream, _folder: folder }
     }

@@ -21,7 +21,7 @@ const CHECKED_BYTES: u64 = 256 << 20;
 const KEPT_LOG_BYTES: i64 = 16 << 20;
 /// What is kept of the ledger in memory, in KiB. Rows come in the order of time, so what the next one needs is little; the
 /// rest is in the system's cache. By default it would be 2 MiB, which is much beside all else that the relay keeps.
-const CACHE_KIB: i64 = 512;
+const CACHE_KIB: i64 = 256;
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
