@@ -58,7 +58,8 @@ pub fn all() -> Vec<Scenario> {
     let sizes = [200, 4096, 32768];
     let directions = [Direction::Down, Direction::Up, Direction::Both];
     let saturated = sizes.into_iter().flat_map(|size| directions.map(|direction| Load::Saturated(direction, size)));
-    let paced = [(200, 0), (2000, 0), (200, 8000)].map(|(busy, idle)| Load::Paced { busy, idle });
+    let paced = [(100, 0), (200, 0), (500, 0), (1000, 0), (2000, 0), (200, 2000), (200, 8000)];
+    let paced = paced.map(|(busy, idle)| Load::Paced { busy, idle });
     let loads: Vec<_> = saturated.chain(paced).chain([Load::Idle(200), Load::Idle(IDLE), Load::SetUps]).collect();
     let legs = [Tls::Plain, Tls::Upstream, Tls::Both];
     legs.into_iter().flat_map(|tls| loads.iter().map(move |&load| Scenario { load, tls })).collect()
