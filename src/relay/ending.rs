@@ -86,6 +86,7 @@ pub enum EventCode {
 const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
+const INVALID_PAYLOAD: u16 = 1007;
 const POLICY_VIOLATION: u16 = 1008;
 const MESSAGE_TOO_BIG: u16 = 1009;
 const INTERNAL_ERROR: u16 = 1011;
@@ -155,6 +156,7 @@ impl Ending {
                 event(EventCode::UpstreamProtocolError, INTERNAL_ERROR)
             }
             (Self::Violation(who, Violation::MessageTooBig(_)), peer) if *who == peer => close(MESSAGE_TOO_BIG),
+            (Self::Violation(who, Violation::InvalidUtf8), peer) if *who == peer => close(INVALID_PAYLOAD),
             (Self::Violation(who, _), peer) if *who == peer => close(PROTOCOL_ERROR),
             (Self::Lost(..) | Self::Silent(_) | Self::Violation(..) | Self::Stalled(_), _) => close(GOING_AWAY),
         }

@@ -122,6 +122,9 @@ pub enum Violation {
     /// RFC 6455 section 7.4.
     #[error("close code {0} may not be sent")]
     BadCloseCode(u16),
+    /// RFC 6455 section 8.1. The scan looks at the reason of a close frame alone.
+    #[error("a text that is not UTF-8")]
+    InvalidUtf8,
     /// The relay's own limit.
     #[error("a message of more than {0} bytes")]
     MessageTooBig(u64),
@@ -310,8 +313,14 @@ fn control<'b>(bytes: &'b [u8], header: &Header) -> Result<(usize, Step<'b>), Vi
         match payload.len() {
             0 => {}
             1 => return Err(Violation::ShortClose),
-            _ if is_sendable_close_code(control.close_code()) => {}
-            _ => return Err(Violation::BadCloseCode(control.close_code())),
+            _ if !is_sendable_close_code(control.close_code()) => {
+                return Err(Violation::BadCloseCode(control.close_code()));
+            }
+            // Once a link, and at most 123 bytes.
+            _ if String::from_utf8(control.unmasked().skip(2).collect()).is_err() => {
+                return Err(Violation::InvalidUtf8);
+            }
+            _ => {}
         }
     }
     Ok((end, Step::Control(control)))

@@ -132,6 +132,19 @@ fn rejects_close_codes_that_may_not_be_sent_and_takes_those_that_may() {
     }
 }
 
+/// An upstream had cut its reason at 123 bytes, in the middle of a character: browsers and libraries that are told so see no
+/// close at all.
+#[test]
+fn rejects_a_close_reason_that_is_not_utf8() {
+    for cut in [&b"caf\xc3"[..], b"\xa9", b"\xed\xa0\x80"] {
+        let close = wire::frame(true, CLOSE, [&1000_u16.to_be_bytes(), cut].concat());
+        rejects(Peer::Upstream, &close.bytes(), Violation::InvalidUtf8);
+        rejects(Peer::Client, &close.masked().bytes(), Violation::InvalidUtf8);
+    }
+    let whole = wire::encode(&[Frame::close(1000, &"é".repeat(61))], false);
+    assert_eq!(seen(Peer::Upstream, &whole, &[usize::MAX]).violation, None);
+}
+
 #[test]
 fn takes_a_message_of_the_limit_and_rejects_one_byte_more_in_whatever_frames() {
     let limit = usize::try_from(LIMIT).unwrap();

@@ -55,6 +55,17 @@ async fn a_client_is_told_1002_and_its_upstream_1001() {
     }
 }
 
+/// A response may be under way, so the relay answers the close itself: not with the code of a frame that is illegal.
+#[tokio::test]
+async fn a_client_whose_reason_to_close_is_no_text_is_told_1007() {
+    let (_relay, mut client, mut upstream) = link_with("settle_timeout = \"10ms\"").await;
+    client.send(&[Frame::new(CLOSE, [&1000_u16.to_be_bytes()[..], b"caf\xc3"].concat())]).await;
+    upstream.expect_close_code(1001).await;
+    client.expect_close_code(1007).await;
+    answer_and_end(upstream, 1001).await;
+    answer_and_end(client, 1007).await;
+}
+
 #[tokio::test]
 async fn an_upstream_is_told_1002_and_its_client_gets_an_event() {
     for (offence, bytes) in offences(false) {
