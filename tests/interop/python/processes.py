@@ -62,11 +62,11 @@ class Output:
 
 
 class Process:
-    """One process of the binary."""
+    """One process of the binary, or of another program."""
 
-    def __init__(self, *arguments, **pipes):
+    def __init__(self, *arguments, program=BINARY, **pipes):
         self.child = subprocess.Popen(
-            [BINARY, *arguments], stdin=subprocess.DEVNULL, text=True, env=ENVIRONMENT, **pipes
+            [program, *arguments], stdin=subprocess.DEVNULL, text=True, env=ENVIRONMENT, **pipes
         )
 
     def stop(self):
