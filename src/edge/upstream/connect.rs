@@ -121,8 +121,7 @@ where
 
 /// With the address in its error; but a shortage is no matter of the address, and has to be recognised.
 fn named<S>(address: SocketAddr, attempt: io::Result<S>) -> io::Result<S> {
-    attempt.map_err(|error| match is_shortage(&error) {
-        true => error,
-        false => io::Error::new(error.kind(), format!("{address}: {error}")),
+    attempt.map_err(|error| {
+        if is_shortage(&error) { error } else { io::Error::new(error.kind(), format!("{address}: {error}")) }
     })
 }
