@@ -57,10 +57,13 @@ impl Delivery {
     }
 }
 
-/// The whole frames in these bytes with their lengths, and what is left.
+/// The whole frames in these bytes with their lengths, and what is left, be it a frame or not.
 pub fn frames(mut bytes: &[u8]) -> (Vec<(usize, Frame)>, &[u8]) {
     let mut frames = Vec::new();
-    while let Some((length, frame)) = decode(bytes) {
+    let is_frame = |bytes: &[u8]| bytes.first().is_some_and(|first| first & 0x70 == 0);
+    while is_frame(bytes)
+        && let Some((length, frame)) = decode(bytes)
+    {
         frames.push((length, frame));
         bytes = &bytes[length..];
     }

@@ -6,14 +6,14 @@ mod delivery;
 mod draw;
 mod fault;
 mod forwarder;
-#[path = "../support/frame.rs"]
-#[allow(dead_code)] // other tests use more of it
-mod frame;
 mod frames;
 mod player;
 mod recorder;
 mod responses;
 mod script;
+mod sockets;
+#[path = "../support/mod.rs"]
+mod support;
 mod tally;
 mod trace;
 mod wire;
@@ -24,6 +24,7 @@ use std::ops::Range;
 use realtime_relay::relay::ending::Ending;
 
 use crate::fault::{Fault, Injected};
+use crate::support::frame;
 use crate::tally::Tally;
 
 /// Links of one seed, at once.

@@ -71,6 +71,11 @@ impl Player {
         self.legal.get().unwrap_or(self.far.wire().sent.len())
     }
 
+    /// Where its stream stands.
+    pub fn place(&self) -> Place {
+        self.place.get()
+    }
+
     async fn act(self: &Rc<Self>, part: &Part, done: usize) {
         for step in &part.steps[done..] {
             if !step.after.is_zero() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::delivery::{Delivery, frames};
 use crate::frame::{CLOSE, CONTINUATION, Frame};
-use crate::script::{Answer, Recording};
+use crate::script::{Answer, Place, Recording};
 use crate::wire::Goodbye;
 use crate::world::Outcome;
 
@@ -59,7 +59,9 @@ fn settled(link: &Outcome, came: &[Turn], to_upstream: &Delivery) -> Result<(), 
         return Err(format!("unsettled: {unsettled}, and open are {open:?}"));
     }
     let upstream = &link.upstream;
-    let obeys = matches!(upstream.part.manners.cancel, Answer::AtOnce | Answer::Twice);
+    // Inside a message it cannot obey.
+    let can = upstream.place == Place::BetweenMessages;
+    let obeys = can && matches!(upstream.part.manners.cancel, Answer::AtOnce | Answer::Twice);
     let is_cut = upstream.far.wire().goodbye == Some(Goodbye::Aborted);
     if !obeys || !upstream.part.takes_all() || !upstream.part.is_plain() || link.is_hasty() || is_cut {
         return Ok(());

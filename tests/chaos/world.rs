@@ -20,7 +20,7 @@ use crate::fault::{Fault, Injected};
 use crate::forwarder::{self, Forwarder};
 use crate::player::Player;
 use crate::recorder::{Kept, Recorder};
-use crate::script::{Act, Order, Part, Recording, Script};
+use crate::script::{Act, Order, Part, Place, Recording, Script};
 use crate::trace::{Happened, Trace, What};
 use crate::wire::{Far, Near, wire};
 
@@ -61,6 +61,8 @@ pub struct Heard {
     pub part: Rc<Part>,
     /// So many bytes of what it sent may have gone on.
     pub legal: usize,
+    /// Where its stream stood when the link had ended.
+    pub place: Place,
 }
 
 /// What became of all the links of a seed.
@@ -208,7 +210,7 @@ struct Side {
 
 impl Side {
     fn heard(self) -> Heard {
-        Heard { legal: self.player.legal(), far: self.far, part: self.part }
+        Heard { legal: self.player.legal(), place: self.player.place(), far: self.far, part: self.part }
     }
 }
 

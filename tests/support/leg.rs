@@ -99,6 +99,16 @@ impl Leg {
         self.wire.try_send(&bytes).await.is_ok()
     }
 
+    /// Sends bytes as they are, unless the relay is gone.
+    pub async fn try_raw(&mut self, bytes: &[u8]) -> bool {
+        self.wire.try_send(bytes).await.is_ok()
+    }
+
+    /// Ends this side's stream without a close frame, unless the relay is gone.
+    pub async fn try_hang_up(&mut self) -> bool {
+        self.wire.try_finish().await.is_ok()
+    }
+
     pub async fn expect(&mut self, frame: Frame) {
         let next = self.next().await;
         let mask = next.mask;

@@ -94,7 +94,12 @@ impl Wire {
 
     /// Ends this side's stream; the other side's can still be read.
     pub async fn finish(&mut self) {
-        within("the end to be sent", self.socket.shutdown()).await.expect("the end is sent");
+        within("the end to be sent", self.try_finish()).await.expect("the end is sent");
+    }
+
+    /// Ends this side's stream, if there is still a connection.
+    pub async fn try_finish(&mut self) -> io::Result<()> {
+        self.socket.shutdown().await
     }
 
     /// Cuts the connection, so that the other side sees a reset.
