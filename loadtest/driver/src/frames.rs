@@ -104,6 +104,29 @@ impl Frame {
     }
 }
 
+/// A short text message.
+pub fn text(sender: Sender, text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).ok().filter(|length| *length < LENGTH_FOLLOWS).expect("a short text");
+    if sender == Sender::Upstream {
+        return [&[TEXT, length], text.as_bytes()].concat();
+    }
+    let mut payload = text.as_bytes().to_vec();
+    mask(&mut payload, MASK, 0);
+    [&[TEXT, MASKED | length], &MASK[..], &payload].concat()
+}
+
+/// How long the header and the payload are of the frame that begins here, which is not masked; `None`: it is not known yet.
+pub fn size(bytes: &[u8]) -> Option<(usize, usize)> {
+    let length = |at: std::ops::Range<usize>| {
+        bytes.get(at).map(|length| length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+    };
+    match bytes.get(1)? {
+        0x7e => Some((4, length(2..4)?)),
+        0x7f => Some((10, length(2..10)?)),
+        short => Some((2, usize::from(*short))),
+    }
+}
+
 /// A close frame with the code 1000.
 pub fn close(sender: Sender) -> Vec<u8> {
     let mut payload = [0x03, 0xe8];

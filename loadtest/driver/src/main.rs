@@ -5,6 +5,8 @@
 //! waits for all their sockets at once ([`rig`]): so no process switch stands between them, they share a clock, and they
 //! cost less than any proxy. What a proxy costs is what the system accounts for its processes ([`account`]), so the
 //! figures hold also where the driver is the slower of the two.
+//!
+//! `soak` puts one load on the relay for a long time, and judges whether anything grows ([`soak`]).
 
 mod account;
 mod bars;
@@ -21,6 +23,7 @@ mod proxy;
 mod results;
 mod rig;
 mod scenario;
+mod soak;
 mod table;
 mod template;
 mod upgrade;
@@ -50,6 +53,8 @@ enum Command {
         #[arg(default_value = "target/loadtest/results.json")]
         results: PathBuf,
     },
+    /// Have links come and go for a long time, and say whether the relay's costs grow, and whether its records are right
+    Soak(soak::SoakArgs),
     /// Be a proxy that copies bytes
     Copy {
         /// Where to listen
@@ -88,6 +93,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Judge { results } => {
             compare::tell(&Results::read(&results)?, results.parent().unwrap_or(Path::new(".")))
         }
+        Command::Soak(args) => soak::run(&args),
         Command::Copy { listen, upstream, buffer } => copy::serve(listen, upstream, buffer),
         Command::Become { core, command } => cores::become_proxy(core, &command),
     }
