@@ -6,6 +6,7 @@
 use fastwebsockets::OpCode;
 use tokio::time::Instant;
 
+use super::Peer;
 use super::pump::{Boundary, PingPayload, Signs, Stop};
 use super::scan::{Control, Scan, Step};
 use super::tap::{Tap, Verdict};
@@ -81,6 +82,14 @@ impl Judge {
         }
     }
 
+    /// Whom the source's bytes go to.
+    pub(super) fn sink(&self) -> Peer {
+        match self.scan.sender() {
+            Peer::Client => Peer::Upstream,
+            Peer::Upstream => Peer::Client,
+        }
+    }
+
     /// What becomes of what is read.
     pub(super) fn mode(&self) -> Mode {
         self.mode
@@ -112,7 +121,7 @@ impl Judge {
         abandons
     }
 
-    /// Where the sink's stream stands.
+    /// Where the source stands in what it sends, or stood when its bytes stopped to go on.
     pub(super) fn boundary(&self) -> Boundary {
         if !self.is_passing() {
             return self.stopped_at;
@@ -144,6 +153,11 @@ impl Judge {
     /// What is held will never go on.
     pub(super) fn abandon(&mut self) {
         self.holds = false;
+    }
+
+    /// The close frame that goes on in place of the one that the source sent.
+    pub(super) fn replace_close(&mut self, close: Vec<u8>) {
+        self.close = close.into();
     }
 
     /// The close frame that the source sent.

@@ -121,6 +121,13 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
         }
     }
 
+    /// Forwards only whole frames, whose text is validated, and masks them anew.
+    #[must_use]
+    pub fn framed(mut self) -> Self {
+        (self.up, self.down) = (self.up.framed(), self.down.framed());
+        self
+    }
+
     /// Forwards frames until something ends the link, which may be an order; settles what is under way, tells both peers,
     /// and reports. `request_id` is told to a client that is sent an `error` event. A panic on the way is an ending like
     /// any other: it is contained, and both connections are cut.

@@ -5,6 +5,7 @@
 
 pub mod ending;
 pub mod events;
+mod framed;
 mod front;
 pub mod inject;
 mod judge;
@@ -18,6 +19,7 @@ mod side;
 pub mod stream;
 pub mod table;
 pub mod tap;
+mod utf8;
 pub mod verbatim;
 mod watch;
 

@@ -45,7 +45,7 @@ impl Parting {
             // Nobody has recorded it, so nobody shall have it; in its place stands why.
             link.down.drop_held();
         }
-        let speaks = hearing(ending, Peer::Client) == Hearing::Open && link.up.boundary() != Boundary::Message;
+        let speaks = hearing(ending, Peer::Client) == Hearing::Open && link.up.is_inside_message();
         let begin = || Settle::begin(link.tap.under_way(), link.watch.client_spoke(), speaks, limits.settle_timeout);
         let settle = ending.settles().then(begin).flatten();
         let now = Instant::now();

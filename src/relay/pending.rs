@@ -3,7 +3,7 @@
 //!
 //! It refuses to know what the bytes are.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -116,6 +116,28 @@ impl Pending {
             self.unflushed = true;
         }
         Ok(())
+    }
+
+    /// Writes `front`, and `back` from where it lies, in one call where the sink can, and keeps what the sink does not take.
+    pub(super) fn write_both<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        front: &[u8],
+        back: &[u8],
+        to: &mut W,
+    ) -> io::Result<()> {
+        let mut taken = 0;
+        while self.bytes.is_empty() && taken < front.len() {
+            let slices = [IoSlice::new(&front[taken..]), IoSlice::new(back)];
+            match Pin::new(&mut *to).poll_write_vectored(cx, &slices)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(more) => taken += more,
+                Poll::Pending => break,
+            }
+            self.unflushed = true;
+        }
+        self.put(front.get(taken..).unwrap_or_default());
+        self.write(cx, &back[taken.saturating_sub(front.len())..], to)
     }
 
     /// Writes what is left, and flushes the sink. Not before what is held is released.

@@ -122,7 +122,7 @@ pub enum Violation {
     /// RFC 6455 section 7.4.
     #[error("close code {0} may not be sent")]
     BadCloseCode(u16),
-    /// RFC 6455 section 8.1. The scan looks at the reason of a close frame alone.
+    /// RFC 6455 section 8.1. The scan looks at the reason of a close frame alone, the framed forwarder at every text.
     #[error("a text that is not UTF-8")]
     InvalidUtf8,
     /// The relay's own limit.
@@ -143,6 +143,11 @@ impl Scan {
     /// A scan of what `sender` sends, from its first frame on. `max_message_bytes` is inclusive.
     pub fn new(sender: Peer, max_message_bytes: u64) -> Self {
         Self { sender, max_message_bytes, message: None, payload_left: 0 }
+    }
+
+    /// Who is scanned.
+    pub fn sender(&self) -> Peer {
+        self.sender
     }
 
     /// Whether the last step ended with a frame, so that a control frame may stand here.
@@ -286,6 +291,14 @@ impl Control<'_> {
 /// Whether a close frame may carry this code (RFC 6455 section 7.4 and the registry that it founded).
 pub fn is_sendable_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+/// How long the frame at the front of `bytes` is, its header included; `None`: its header is not whole. It is legal.
+pub(super) fn frame_length(bytes: &[u8]) -> Option<usize> {
+    let second = *bytes.get(1)?;
+    let (payload, length_end) = length(bytes, second & 0x7f).ok()??;
+    let header = length_end + if second & 0x80 != 0 { MASK } else { 0 };
+    Some(usize::try_from(payload).unwrap_or(usize::MAX).saturating_add(header))
 }
 
 /// A frame's payload length and where it ends in the header (RFC 6455 section 5.2); `None` where it is not whole.

@@ -1,9 +1,9 @@
-//! The verbatim pump: one direction of a link, whose bytes are forwarded as they are, from a scratch buffer that all
-//! links of a worker share.
+//! The pump: one direction of a link, whose bytes are forwarded verbatim, from a scratch buffer that all links of a worker
+//! share; or, where that is asked for, frame by frame: then it leaves the last step to [`framed`](super::framed).
 //!
 //! It refuses to know which of the two directions it is beyond its [`Scan`], and why a link ends. A waiting pump owns
 //! no buffer: what it cannot forward yet is less than a frame header or a control frame, and what its sink has not
-//! taken yet is at most one read.
+//! taken yet is at most one read; a framed one also has what has come of a frame.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::framed::{Framed, Passed};
 use super::judge::{Judge, Mode, Walked};
 use super::pending::{Pending, Withheld};
 use super::pump::{Boundary, Flow, LastWord, PingPayload, Signs, Stop};
@@ -46,6 +47,16 @@ pub struct Pump {
     early: Option<Box<Bytes>>,
     pending: Pending,
     flow: Rc<Flow>,
+    forwarder: Forwarder,
+}
+
+/// How bytes go on that may.
+#[derive(Debug)]
+enum Forwarder {
+    /// As they are, as soon as they come.
+    Verbatim,
+    /// As whole frames, built anew.
+    Framed(Box<Framed>),
 }
 
 impl Pump {
@@ -57,7 +68,15 @@ impl Pump {
             early: (!early.is_empty()).then(|| Box::new(early)),
             pending: Pending::default(),
             flow,
+            forwarder: Forwarder::Verbatim,
         }
+    }
+
+    /// Forwards only whole frames, whose text is validated, and masks them anew.
+    #[must_use]
+    pub fn framed(mut self) -> Self {
+        self.forwarder = Forwarder::Framed(Box::new(Framed::new(self.judge.sink())));
+        self
     }
 
     /// Passes bytes from `from` to `to` until one of them blocks, the worker's other links deserve a turn, or nothing
@@ -71,7 +90,7 @@ impl Pump {
         T: Tap,
     {
         for _ in 0..READS_PER_POLL {
-            if self.judge.mode() == Mode::PassMessage && self.boundary() == Boundary::Message {
+            if self.judge.mode() == Mode::PassMessage && !self.is_inside_message() {
                 self.leave(Mode::Discard);
             }
             if !self.is_passing() {
@@ -131,8 +150,11 @@ impl Pump {
 
     /// What the tap holds will never go on.
     pub fn drop_held(&mut self) {
-        self.judge.abandon();
-        self.pending.drop_held();
+        if self.judge.holds() {
+            self.judge.abandon();
+            self.pending.drop_held();
+            self.drop_part(true);
+        }
     }
 
     /// Since when the tap is waited for; `None` while it is not.
@@ -166,7 +188,16 @@ impl Pump {
 
     /// Where the sink's stream stands.
     pub fn boundary(&self) -> Boundary {
-        self.judge.boundary()
+        match &self.forwarder {
+            Forwarder::Verbatim => self.judge.boundary(),
+            Forwarder::Framed(framed) if framed.is_inside_message() => Boundary::Frame,
+            Forwarder::Framed(_) => Boundary::Message,
+        }
+    }
+
+    /// Whether the source has begun a message that goes on, and not ended it.
+    pub fn is_inside_message(&self) -> bool {
+        self.judge.boundary() != Boundary::Message
     }
 
     /// Puts frames of the relay's own behind what has gone on so far. Where they may stand: [`boundary`](Self::boundary).
@@ -227,8 +258,17 @@ impl Pump {
     }
 
     fn leave(&mut self, mode: Mode) {
-        if self.judge.leave(mode) {
+        let abandons = self.judge.leave(mode);
+        if abandons {
             self.pending.drop_held();
+        }
+        self.drop_part(abandons);
+    }
+
+    /// A frame that is not whole will not go on; nor did, or will, anything of its message where that was held.
+    fn drop_part(&mut self, was_held: bool) {
+        if let Forwarder::Framed(framed) = &mut self.forwarder {
+            framed.drop_part(was_held);
         }
     }
 
@@ -258,26 +298,28 @@ impl Pump {
         })
     }
 
-    /// Sends on, from where it lies, what of `bytes` may go on.
+    /// Sends on what of `bytes` may go on.
     fn pass<W, T>(&mut self, cx: &mut Context<'_>, mut bytes: &[u8], to: &mut W, tap: &mut T) -> Option<Stop>
     where
         W: AsyncWrite + Unpin,
         T: Tap,
     {
         loop {
-            let Walked { passed, frames, free, done, stop, .. } = self.walk(bytes, tap);
-            self.flow.count(frames, passed as u64);
-            if let Err(error) = self.pending.write(cx, &bytes[..free], to) {
-                // It is read on without a sink, from where it was judged.
-                self.keep(&bytes[done..]);
-                return stop.or(Some(Stop::SinkLost(error)));
-            }
-            if self.judge.holds() {
-                self.pending.put_held(&bytes[free..passed]);
-                if self.pending.held() > MAX_HELD && self.judge.waits_since().is_none() {
-                    self.judge.abandon();
-                    self.pending.release();
+            let walked = self.walk(bytes, tap);
+            let sent = self.send(cx, bytes, &walked, to);
+            let Walked { done, stop, .. } = walked;
+            match sent {
+                Ok(()) => {}
+                Err(lost @ Stop::SinkLost(_)) => {
+                    // It is read on without a sink, from where it was judged.
+                    self.keep(&bytes[done..]);
+                    return stop.or(Some(lost));
                 }
+                Err(earlier) => return Some(earlier),
+            }
+            if self.judge.holds() && self.pending.held() > MAX_HELD && self.judge.waits_since().is_none() {
+                self.judge.abandon();
+                self.pending.release();
             }
             bytes = &bytes[done..];
             if stop.is_some() || bytes.is_empty() {
@@ -288,6 +330,37 @@ impl Pump {
                 return None;
             }
         }
+    }
+
+    /// Sends on what was passed of `bytes`, or holds it.
+    #[inline]
+    fn send<W>(&mut self, cx: &mut Context<'_>, bytes: &[u8], walked: &Walked, to: &mut W) -> Result<(), Stop>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let (passed, free, holds) = (walked.passed, walked.free, self.judge.holds());
+        let framed = match &mut self.forwarder {
+            Forwarder::Verbatim => {
+                self.flow.count(walked.frames, passed as u64);
+                self.pending.write(cx, &bytes[..free], to).map_err(Stop::SinkLost)?;
+                if holds {
+                    self.pending.put_held(&bytes[free..passed]);
+                }
+                return Ok(());
+            }
+            Forwarder::Framed(framed) => framed,
+        };
+        let sent = framed.pass(cx, &Passed { bytes: &bytes[..passed], free, holds }, to, &mut self.pending, &self.flow);
+        if walked.abandoned {
+            framed.drop_part(true);
+        }
+        if matches!(sent, Err(Stop::Violation(_))) {
+            self.drop_held();
+        } else if matches!(walked.stop, Some(Stop::Close(_))) {
+            let close = framed.close(&self.judge.take_close()).map_err(Stop::Violation)?;
+            self.judge.replace_close(close);
+        }
+        sent
     }
 
     /// Shows `bytes` to the tap alone.

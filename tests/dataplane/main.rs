@@ -3,6 +3,7 @@
 #[path = "../support/frame.rs"]
 #[allow(dead_code)] // other tests use more of it
 mod frame;
+mod framed;
 mod link;
 mod pieces;
 mod pump;

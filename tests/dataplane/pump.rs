@@ -60,17 +60,34 @@ impl AsyncWrite for Sink {
     }
 }
 
-struct Run {
-    pump: Pump,
-    flow: Rc<Flow>,
-    taken: Vec<u8>,
-    stop: Stop,
+pub struct Run {
+    pub pump: Pump,
+    pub flow: Rc<Flow>,
+    pub taken: Vec<u8>,
+    pub stop: Stop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarder {
+    Verbatim,
+    Framed,
+}
+
+const BOTH: [Forwarder; 2] = [Forwarder::Verbatim, Forwarder::Framed];
+
+fn run(sender: Peer, limit: u64, early: &[u8], parts: &[&[u8]], sizes: &[usize]) -> Run {
+    run_by(Forwarder::Verbatim, sender, limit, early, parts, sizes)
+}
+
+fn pump(forwarder: Forwarder, sender: Peer, limit: u64, early: &[u8], flow: Rc<Flow>) -> Pump {
+    let pump = Pump::new(Scan::new(sender, limit), Bytes::copy_from_slice(early), flow);
+    if forwarder == Forwarder::Framed { pump.framed() } else { pump }
 }
 
 /// Pumps until nothing more goes on, then flushes.
-fn run(sender: Peer, limit: u64, early: &[u8], parts: &[&[u8]], sizes: &[usize]) -> Run {
+pub fn run_by(forwarder: Forwarder, sender: Peer, limit: u64, early: &[u8], parts: &[&[u8]], sizes: &[usize]) -> Run {
     let flow = Rc::new(Flow::default());
-    let mut pump = Pump::new(Scan::new(sender, limit), Bytes::copy_from_slice(early), flow.clone());
+    let mut pump = pump(forwarder, sender, limit, early, flow.clone());
     let mut source = Source(parts.iter().map(|part| part.to_vec()).collect());
     let mut sink = Sink { taken: Vec::new(), sizes: sizes.to_vec(), turn: 0 };
     let mut cx = Context::from_waker(Waker::noop());
@@ -87,7 +104,7 @@ fn run(sender: Peer, limit: u64, early: &[u8], parts: &[&[u8]], sizes: &[usize])
 }
 
 /// A sink that takes anything now and then, also nothing.
-fn sink_sizes() -> impl Strategy<Value = Vec<usize>> {
+pub fn sink_sizes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..5000_usize, 1..5).prop_map(|mut sizes| {
         sizes.push(7);
         sizes
@@ -113,21 +130,23 @@ proptest! {
 
     #[test]
     fn what_stands_before_an_offence_goes_on_and_nothing_of_it(
-        frames in wire::legal_stream(), reads in wire::splits(), sizes in sink_sizes(),
+        frames in wire::legal_text_stream(), reads in wire::splits(), sizes in sink_sizes(), forwarder in prop::sample::select(&BOTH),
     ) {
         let legal = wire::encode(&frames, false);
         let bytes = [&legal[..], &[0xf1, 0x00, 0x00]].concat();
-        let run = run(Peer::Upstream, u64::MAX, &[], &wire::split(&bytes, &reads), &sizes);
+        let run = run_by(forwarder, Peer::Upstream, u64::MAX, &[], &wire::split(&bytes, &reads), &sizes);
         prop_assert!(matches!(run.stop, Stop::Violation(Violation::ReservedBit)), "{:?}", run.stop);
         prop_assert!(run.taken == legal);
         prop_assert_eq!(run.pump.boundary(), Boundary::Message);
     }
 
     #[test]
-    fn nothing_goes_on_behind_a_close_frame(reads in wire::splits(), sizes in sink_sizes()) {
+    fn nothing_goes_on_behind_a_close_frame(
+        reads in wire::splits(), sizes in sink_sizes(), forwarder in prop::sample::select(&BOTH),
+    ) {
         let close = wire::encode(&[Frame::close(1000, "")], false);
         let bytes = [&close[..], &Frame::text("too late").bytes()].concat();
-        let run = run(Peer::Upstream, u64::MAX, &[], &wire::split(&bytes, &reads), &sizes);
+        let run = run_by(forwarder, Peer::Upstream, u64::MAX, &[], &wire::split(&bytes, &reads), &sizes);
         prop_assert_eq!(run.taken, close);
     }
 }
@@ -146,17 +165,21 @@ fn withholds_half_a_header_and_half_a_control_frame() {
     let header = Frame::text(vec![b'x'; 70_000]).bytes();
     let ping = wire::frame(true, wire::PING, [b'p'; 100]).bytes();
     for half in [&header[..9], &ping[..101]] {
-        let run = run(Peer::Upstream, u64::MAX, &[], &[half], &[usize::MAX]);
-        assert_eq!(run.taken, b"");
-        assert_eq!(run.pump.boundary(), Boundary::Message);
+        for forwarder in BOTH {
+            let run = run_by(forwarder, Peer::Upstream, u64::MAX, &[], &[half], &[usize::MAX]);
+            assert_eq!(run.taken, b"");
+            assert_eq!(run.pump.boundary(), Boundary::Message);
+        }
     }
 }
 
 #[test]
 fn knows_the_boundary_between_two_frames_of_a_message() {
     let half = wire::frame(false, TEXT, "half").bytes();
-    let run = run(Peer::Upstream, u64::MAX, &[], &[&half], &[usize::MAX]);
-    assert_eq!(run.pump.boundary(), Boundary::Frame);
+    for forwarder in BOTH {
+        let run = run_by(forwarder, Peer::Upstream, u64::MAX, &[], &[&half], &[usize::MAX]);
+        assert_eq!(run.pump.boundary(), Boundary::Frame);
+    }
 }
 
 #[test]
@@ -164,17 +187,19 @@ fn finishes_the_message_under_way_and_stops_there() {
     let frames = [wire::frame(false, TEXT, "a"), wire::frame(true, 0, "b"), Frame::text("c")];
     let bytes = wire::encode(&frames, false);
     let whole = wire::encode(&frames[..2], false).len();
-    let mut sink = Sink { taken: Vec::new(), sizes: vec![usize::MAX], turn: 0 };
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut pump = Pump::new(Scan::new(Peer::Upstream, u64::MAX), Bytes::new(), Rc::default());
-    let mut source = Source([bytes[..4].to_vec()].into());
-    let stop = pump.poll_pass(&mut cx, &mut Once(&mut source), &mut sink, &mut NoTap);
-    assert!(stop.is_pending());
-    pump.finish_message();
-    source.0.push_back(bytes[4..].to_vec());
-    assert!(matches!(pump.poll_pass(&mut cx, &mut source, &mut sink, &mut NoTap), Poll::Ready(Stop::MessageEnded)));
-    assert_eq!(sink.taken, &bytes[..whole]);
-    assert_eq!(pump.boundary(), Boundary::Message);
+    for (forwarder, split) in BOTH.into_iter().flat_map(|forwarder| (2..whole).map(move |split| (forwarder, split))) {
+        let mut sink = Sink { taken: Vec::new(), sizes: vec![usize::MAX], turn: 0 };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pump = pump(forwarder, Peer::Upstream, u64::MAX, &[], Rc::default());
+        let mut source = Source([bytes[..split].to_vec()].into());
+        let stop = pump.poll_pass(&mut cx, &mut Once(&mut source), &mut sink, &mut NoTap);
+        assert!(stop.is_pending());
+        pump.finish_message();
+        source.0.push_back(bytes[split..].to_vec());
+        assert!(matches!(pump.poll_pass(&mut cx, &mut source, &mut sink, &mut NoTap), Poll::Ready(Stop::MessageEnded)));
+        assert_eq!(sink.taken, &bytes[..whole], "{forwarder:?}, read in two at {split}");
+        assert_eq!(pump.boundary(), Boundary::Message);
+    }
 }
 
 /// A source that has no more for now, where [`Source`] would end.

@@ -56,6 +56,20 @@ pub fn legal_stream() -> impl Strategy<Value = Vec<Frame>> {
     prop::collection::vec(fragmented(payload), 0..6).prop_map(|messages| messages.concat())
 }
 
+/// Any legal stream whose texts are UTF-8, though its frames may cut them anywhere.
+pub fn legal_text_stream() -> impl Strategy<Value = Vec<Frame>> {
+    let sizes = prop_oneof![0..40_usize, 120..128_usize, 0..2000_usize, 16_380..16_400_usize, 65_530..65_540_usize];
+    let payload = (sizes, any::<u8>()).prop_map(|(size, first)| {
+        let characters = ["a", "ö", "€", "𝄞", "\u{10ffff}"].into_iter().cycle().skip(usize::from(first % 5));
+        let mut text: Vec<u8> = characters.flat_map(str::bytes).take(size).collect();
+        // What was cut off of the last character.
+        let whole = String::from_utf8_lossy(&text).trim_end_matches('\u{fffd}').len();
+        text.truncate(whole);
+        text
+    });
+    prop::collection::vec(fragmented(payload), 0..6).prop_map(|messages| messages.concat())
+}
+
 /// Sizes into which a stream is cut; used over and over.
 pub fn splits() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![Just(vec![1]), Just(vec![usize::MAX]), prop::collection::vec(1..300_usize, 1..8)]

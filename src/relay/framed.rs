@@ -1,0 +1,294 @@
+//! The framed forwarder: only whole frames go on. Their text is validated, and each is built anew, with a mask of the relay's
+//! own where there has to be one.
+//!
+//! fastwebsockets reads and writes them, and this file owns its traps. It gets nothing but whole frames that were judged
+//! legal, and writes where writing never waits: so a read or a write of its own is done at once, and is never dropped half
+//! done; no length is believed before its bytes are there; nothing is left in it from one read to the next. It refuses
+//! to know whether what goes on is held.
+
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use fastwebsockets::{Frame, OpCode, Role, WebSocket, WebSocketError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Sink, join};
+
+use super::Peer;
+use super::pending::Pending;
+use super::pump::{Flow, Stop};
+use super::scan::{Violation, frame_length};
+use super::utf8::Utf8;
+
+/// A payload of up to so many bytes is copied, to be written together with its neighbours; a larger one is written from
+/// where it lies. A call to write costs about as much as to copy this.
+const GATHERED: usize = 16 << 10;
+
+/// One direction of a link, frame by frame.
+#[derive(Debug)]
+pub(super) struct Framed {
+    to: Peer,
+    /// The front of a frame that is not whole yet. It grows with what comes, not with what is announced.
+    part: Vec<u8>,
+    /// So many bytes of it are still to come.
+    missing: usize,
+    /// The message of which frames have gone on, but not the last.
+    message: Option<Message>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Text(Utf8),
+    Binary,
+}
+
+/// What may go on of a read.
+pub(super) struct Passed<'b> {
+    pub(super) bytes: &'b [u8],
+    /// So many of them may go on now.
+    pub(super) free: usize,
+    /// The others may go on later; else never.
+    pub(super) holds: bool,
+}
+
+/// So many frames end in some bytes, the last of them there.
+struct Whole {
+    frames: usize,
+    end: usize,
+}
+
+impl Framed {
+    pub(super) fn new(to: Peer) -> Self {
+        Self { to, part: Vec::new(), missing: 0, message: None }
+    }
+
+    /// Whether frames of a message have gone on, but not the last.
+    pub(super) fn is_inside_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// What has come of a frame does not go on, nor will its rest. `was_held`: nothing of its message has.
+    pub(super) fn drop_part(&mut self, was_held: bool) {
+        (self.part, self.missing) = (Vec::new(), 0);
+        if was_held {
+            self.message = None;
+        }
+    }
+
+    /// Sends on, or puts, the frames that are whole, and keeps the rest. What stands before an offence goes on.
+    pub(super) fn pass<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        passed: &Passed<'_>,
+        to: &mut W,
+        pending: &mut Pending,
+        flow: &Flow,
+    ) -> Result<(), Stop> {
+        let free = self.whole(&passed.bytes[..passed.free]);
+        let out = Out { direct: Some((to, pending)), gathered: Vec::new(), bytes: 0 };
+        let (mut out, carried) = self.carry(cx, &passed.bytes[..free.end], free.frames, out, flow);
+        if !matches!(carried, Err(Stop::SinkLost(_))) {
+            out.send(cx).map_err(Stop::SinkLost)?;
+        }
+        carried?;
+
+        let rest = &passed.bytes[free.end..];
+        let held = self.whole(rest);
+        if passed.holds {
+            let (out, carried) = self.carry(cx, &rest[..held.end], held.frames, Out::<W>::default(), flow);
+            pending.put_held(&out.gathered);
+            carried?;
+        } else if held.frames > 0 {
+            self.drop_part(false);
+        }
+        self.keep(&rest[held.end..]);
+        Ok(())
+    }
+
+    /// The close frame, built anew.
+    pub(super) fn close(&mut self, close: &[u8]) -> Result<Vec<u8>, Violation> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.carry(&mut cx, close, 1, Out::<Sink>::default(), &Flow::default()) {
+            (_, Err(Stop::Violation(violation))) => Err(violation),
+            (out, _) => Ok(out.gathered),
+        }
+    }
+
+    /// The frames that end in `bytes`, of which the first may have begun before.
+    fn whole(&self, bytes: &[u8]) -> Whole {
+        let (mut frames, mut end) = (0, 0);
+        let mut length = if self.part.is_empty() { frame_length(bytes) } else { Some(self.missing) };
+        while let Some(rest) = length.and_then(|length| bytes.get(end..)?.get(length..)) {
+            frames += 1;
+            end = bytes.len() - rest.len();
+            length = frame_length(rest);
+        }
+        Whole { frames, end }
+    }
+
+    /// Keeps the front of a frame.
+    fn keep(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.part.is_empty() {
+            self.missing = frame_length(bytes).expect("a header is judged when it is whole");
+        }
+        if self.part.capacity() - self.part.len() < bytes.len() {
+            self.part.reserve_exact(self.part.len().clamp(bytes.len(), self.missing));
+        }
+        self.part.extend_from_slice(bytes);
+        self.missing -= bytes.len();
+    }
+
+    /// Reads so many frames from what was kept and `bytes`, and writes each to `out`.
+    fn carry<'o, W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        frames: usize,
+        out: Out<'o, W>,
+        flow: &Flow,
+    ) -> (Out<'o, W>, Result<(), Stop>) {
+        if frames == 0 {
+            return (out, Ok(()));
+        }
+        let part = std::mem::take(&mut self.part);
+        // As a server it takes off the mask of what has one; it puts none on, so that is done here. What it would answer, the
+        // peers answer; what it would limit, the scan has limited.
+        let mut socket = WebSocket::after_handshake(join(part.chain(bytes), out), Role::Server);
+        socket.set_auto_close(false);
+        socket.set_auto_pong(false);
+        socket.set_max_message_size(usize::MAX);
+        socket.set_writev_threshold(0);
+        let mut gone = 0;
+        let carried = (0..frames).try_for_each(|_| {
+            self.carry_frame(cx, &mut socket)?;
+            gone += 1;
+            Ok(())
+        });
+        let (_, out) = socket.into_inner().into_inner();
+        flow.count(gone, out.bytes);
+        (out, carried)
+    }
+
+    fn carry_frame<S>(&mut self, cx: &mut Context<'_>, socket: &mut WebSocket<S>) -> Result<(), Stop>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Frame { fin, opcode, payload, .. } = match at_once(cx, socket.read_frame()) {
+            Ok(frame) => frame,
+            Err(WebSocketError::InvalidUTF8) => return Err(Stop::Violation(Violation::InvalidUtf8)),
+            Err(error) => unreachable!("a whole frame that was judged legal: {error}"),
+        };
+        if !self.follow(fin, opcode, &payload) {
+            return Err(Stop::Violation(Violation::InvalidUtf8));
+        }
+        // The one that was read would keep its key.
+        let mut frame = Frame::new(fin, opcode, None, payload);
+        if self.to == Peer::Upstream {
+            frame.mask();
+        }
+        match at_once(cx, socket.write_frame(frame)) {
+            Ok(()) => Ok(()),
+            Err(WebSocketError::IoError(error)) => Err(Stop::SinkLost(error)),
+            Err(error) => unreachable!("nothing is written behind a close frame: {error}"),
+        }
+    }
+
+    /// Takes note of a frame that goes on; false: it does not, for its text is none.
+    fn follow(&mut self, fin: bool, opcode: OpCode, payload: &[u8]) -> bool {
+        let is_text = match (opcode, &mut self.message) {
+            (OpCode::Ping | OpCode::Pong, _) => return true,
+            (OpCode::Close, _) => return payload.get(2..).is_none_or(|reason| str::from_utf8(reason).is_ok()),
+            (OpCode::Binary, _) if !fin => {
+                self.message = Some(Message::Binary);
+                true
+            }
+            (OpCode::Text, _) if !fin => {
+                let mut text = Utf8::default();
+                let is_text = text.follows(payload, false);
+                self.message = is_text.then_some(Message::Text(text));
+                is_text
+            }
+            (OpCode::Continuation, Some(Message::Text(text))) => text.follows(payload, fin),
+            // A text that is whole was looked at when it was read.
+            (OpCode::Text | OpCode::Binary | OpCode::Continuation, _) => true,
+        };
+        if fin && is_text {
+            self.message = None;
+        }
+        is_text
+    }
+}
+
+/// Where frames are written: it takes all of them at once, and counts them.
+struct Out<'o, W> {
+    /// `None`: they are only gathered.
+    direct: Option<(&'o mut W, &'o mut Pending)>,
+    /// What goes on together.
+    gathered: Vec<u8>,
+    bytes: u64,
+}
+
+impl<W> Default for Out<'_, W> {
+    fn default() -> Self {
+        Self { direct: None, gathered: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Out<'_, W> {
+    /// Sends what was gathered.
+    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match &mut self.direct {
+            Some((to, pending)) => pending.write(cx, &self.gathered, to),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Out<'_, W> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { direct, gathered, bytes } = self.get_mut();
+        let mut taken = 0;
+        for slice in slices {
+            match direct {
+                Some((to, pending)) if slice.len() > GATHERED => {
+                    pending.write_both(cx, gathered, slice, to)?;
+                    gathered.clear();
+                }
+                _ => gathered.extend_from_slice(slice),
+            }
+            taken += slice.len();
+        }
+        *bytes += taken as u64;
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What comes of a future that waits for nothing.
+fn at_once<F: Future>(cx: &mut Context<'_>, future: F) -> F::Output {
+    match pin!(future).poll(cx) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("all that is read is here, and all that is written is taken"),
+    }
+}
