@@ -77,6 +77,8 @@ pub struct Server {
     pub allowed_origins: Origins,
     /// How those are refused who cannot read an HTTP answer.
     pub refuse_browsers_with: RefuseWith,
+    /// How frames go on.
+    pub forwarding: Forwarding,
     /// Present: `wss` is served. Absent: `ws`.
     pub tls: Option<TlsIdentity>,
     /// Whether every connection begins with a header of the PROXY protocol. True: `trusted_proxies` is not empty.
@@ -107,6 +109,15 @@ pub enum RefuseWith {
     Http,
     /// With a 101, an `error` event and a close frame.
     Event,
+}
+
+/// How what one peer sends goes on to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// As the bytes that came, as soon as they come.
+    Verbatim,
+    /// As whole frames, whose text is validated, under a mask of the relay's own.
+    Framed,
 }
 
 /// Which `Origin` headers are let in. A request without one is not asked.

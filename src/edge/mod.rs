@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::client_address::ClientAddress;
-use crate::control::config::{self, Auth, Config, Origins, RefuseWith};
+use crate::control::config::{self, Auth, Config, Forwarding, Origins, RefuseWith};
 use crate::control::drain::Drain;
 use crate::control::keys::Keys;
 use crate::control::metering::Metering;
@@ -58,6 +58,7 @@ pub struct Edge {
     auth: Auth,
     origins: Origins,
     refuse_browsers_with: RefuseWith,
+    forwarding: Forwarding,
     keys: Keys,
     gate: Gate,
     upstreams: Vec<Rc<Upstream>>,
@@ -123,6 +124,7 @@ impl Edge {
             auth: config.server.auth,
             origins: config.server.allowed_origins.clone(),
             refuse_browsers_with: config.server.refuse_browsers_with,
+            forwarding: config.server.forwarding,
             keys: Keys::new(&config.keys),
             gate: Gate::new(config, &common.counts),
             upstreams,

@@ -19,6 +19,7 @@ use super::refusal::REQUEST_ID;
 use super::tls::Conn;
 use super::upstream::attempts::Opened;
 use super::{Client, Edge};
+use crate::control::config::Forwarding;
 use crate::control::link_info::{Heard, LinkInfo, SetUp};
 use crate::control::meter::Meter;
 use crate::control::record;
@@ -95,6 +96,9 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         tap = tap.holding();
     }
     let mut link = Link::new(client, upstream, tap, edge.link_limits.clone(), &info.traffic);
+    if edge.forwarding == Forwarding::Framed {
+        link = link.framed();
+    }
     record::opened(&info);
     edge.measures.link_opened(&info);
     let measures = edge.measures.clone();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use realtime_relay::control::config::{Auth, LogFormat, Origins, RefuseWith, Sources, load};
+use realtime_relay::control::config::{Auth, Forwarding, LogFormat, Origins, RefuseWith, Sources, load};
 use realtime_relay::control::keys::digest;
 
 use crate::setup::{KEY, Setup, UPSTREAM, assert_told, identity};
@@ -79,12 +79,6 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 }
 
 #[test]
-fn a_key_of_a_feature_that_is_not_there_yet_is_unknown() {
-    let setup = Setup::file(&format!("[server]\nforwarding = \"verbatim\"\n{UPSTREAM}{KEY}"));
-    assert_told(&setup.told(), &["server.forwarding: unknown key"]);
-}
-
-#[test]
 fn a_missing_file_is_told() {
     let file = Some(PathBuf::from("no-such-folder/relay.toml"));
     let told = load(&Sources { file, ..Sources::default() }).map(|_| ()).unwrap_err().to_string();
@@ -131,7 +125,8 @@ fn what_a_file_leaves_out_has_its_default() {
     assert_eq!(drain, (5, Some(Duration::from_secs(30)), 2));
     assert_eq!((limits.max_links.get(), limits.auth_failures_per_minute.get()), (50_000, 30));
     let server = config.server;
-    assert_eq!((server.refuse_browsers_with, server.takeover_socket), (RefuseWith::Http, None));
+    assert_eq!((server.refuse_browsers_with, server.forwarding), (RefuseWith::Http, Forwarding::Verbatim));
+    assert_eq!(server.takeover_socket, None);
     assert!(!server.reuse_port && !server.proxy_protocol && server.trusted_proxies.is_empty());
     let key = &config.keys[0];
     assert_eq!((key.max_links, key.new_links_per_minute), (None, None));
@@ -213,7 +208,7 @@ fn what_is_printed_loads_again() {
     let (cert, key) = identity();
     let text = format!(
         "[server]\nlisten = [\"[::]:0\"]\nworkers = 2\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n\
-         allowed_origins = [\"https://a.b\"]\nrefuse_browsers_with = \"event\"\ntakeover_socket = \"s\"\nreuse_port = true\n\
+         allowed_origins = [\"https://a.b\"]\nrefuse_browsers_with = \"event\"\nforwarding = \"framed\"\ntakeover_socket = \"s\"\nreuse_port = true\n\
          proxy_protocol = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[admin]\nlisten = \"0.0.0.0:9090\"\ntoken = \"operators-token\"\n[limits]\nclose_timeout = \"1m30s\"\nmax_message_bytes = 5000\n\
          max_links = 8\nmax_link = \"61s\"\nidle_timeout = \"0\"\nping_interval = \"62s\"\nsettle_timeout = \"63s\"\n\
          drain_grace = 0\ndrain_timeout = \"0s\"\ndrain_spread = \"64s\"\nauth_failures_per_minute = 6\n[log]\nformat = \"json\"\n\
@@ -233,6 +228,7 @@ fn what_is_printed_loads_again() {
         "close_timeout = \"1m30s\"",
         "auth = \"keys\"",
         "refuse_browsers_with = \"event\"",
+        "forwarding = \"framed\"",
         "reuse_port = true",
         "proxy_protocol = true",
         "trusted_proxies = [\"10.0.0.0/8\", \"::1/128\"]",

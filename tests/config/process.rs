@@ -1,6 +1,6 @@
 //! `[server]`, `[admin]`, `[limits]` and `[log]`.
 
-use realtime_relay::control::config::{Origins, RefuseWith};
+use realtime_relay::control::config::{Forwarding, Origins, RefuseWith};
 
 use crate::setup::{KEY, Setup, UPSTREAM, assert_told, identity};
 
@@ -108,6 +108,17 @@ fn a_way_to_refuse_browsers_is_one_of_two() {
     assert_told(
         &told,
         &["refuse_browsers_with: unknown value `close`; one of http, event", "reuse_port: expected true or false"],
+    );
+}
+
+#[test]
+fn a_way_to_forward_is_one_of_two() {
+    let setup = |word: &str| Setup::file(&format!("[server]\nforwarding = \"{word}\"\n{UPSTREAM}{KEY}"));
+    assert_eq!(setup("framed").config().server.forwarding, Forwarding::Framed);
+    assert_eq!(setup("verbatim").config().server.forwarding, Forwarding::Verbatim);
+    assert_told(
+        &setup("message").told(),
+        &["2:14: server.forwarding: unknown value `message`; one of verbatim, framed"],
     );
 }
 

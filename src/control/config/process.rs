@@ -14,7 +14,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::outside::{self, Outside};
 use super::table::{Given, Table};
-use super::{Admin, Auth, Log, LogFormat, Networks, Origins, RefuseWith, Secret, Server, TlsIdentity, networks};
+use super::{
+    Admin, Auth, Forwarding, Log, LogFormat, Networks, Origins, RefuseWith, Secret, Server, TlsIdentity, networks,
+};
 
 /// More threads than any machine has cores are a slip.
 const MOST_WORKERS: usize = 1024;
@@ -33,6 +35,9 @@ pub(super) fn server(mut table: Table<'_>, outside: &Outside<'_>) -> (Server, Gi
         refuse_browsers_with: table
             .word("refuse_browsers_with", &[("http", RefuseWith::Http), ("event", RefuseWith::Event)])
             .map_or(RefuseWith::Http, |given| given.value),
+        forwarding: table
+            .word("forwarding", &[("verbatim", Forwarding::Verbatim), ("framed", Forwarding::Framed)])
+            .map_or(Forwarding::Verbatim, |given| given.value),
         tls: tls(&mut table, outside),
         proxy_protocol,
         trusted_proxies,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Allowance, Auth, Config, Durability, Key, Kind, LogFormat, Metering, Models, OnFailure, Origins, Quota, RefuseWith,
-    Upstream, units,
+    Allowance, Auth, Config, Durability, Forwarding, Key, Kind, LogFormat, Metering, Models, OnFailure, Origins, Quota,
+    RefuseWith, Upstream, units,
 };
 use crate::control::keys;
 
@@ -47,6 +47,7 @@ struct ShownServer {
     auth: &'static str,
     allowed_origins: Vec<String>,
     refuse_browsers_with: &'static str,
+    forwarding: &'static str,
     tls_cert: Option<String>,
     tls_key: Option<String>,
     proxy_protocol: bool,
@@ -182,6 +183,10 @@ fn server(config: &Config) -> ShownServer {
         refuse_browsers_with: match server.refuse_browsers_with {
             RefuseWith::Http => "http",
             RefuseWith::Event => "event",
+        },
+        forwarding: match server.forwarding {
+            Forwarding::Verbatim => "verbatim",
+            Forwarding::Framed => "framed",
         },
         tls_cert: server.tls.as_ref().map(|tls| tls.cert_file.display().to_string()),
         tls_key: server.tls.as_ref().map(|tls| tls.key_file.display().to_string()),
