@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use fastwebsockets::{Frame, OpCode, Role, WebSocket, WebSocketError};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Sink, join};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Sink, join};
 
 use super::Peer;
 use super::pending::Pending;
@@ -152,10 +152,10 @@ impl Framed {
         if frames == 0 {
             return (out, Ok(()));
         }
-        let part = std::mem::take(&mut self.part);
+        let input = Input { part: std::mem::take(&mut self.part), at: 0, rest: bytes };
         // As a server it takes off the mask of what has one; it puts none on, so that is done here. What it would answer, the
         // peers answer; what it would limit, the scan has limited.
-        let mut socket = WebSocket::after_handshake(join(part.chain(bytes), out), Role::Server);
+        let mut socket = WebSocket::after_handshake(join(input, out), Role::Server);
         socket.set_auto_close(false);
         socket.set_auto_pong(false);
         socket.set_max_message_size(usize::MAX);
@@ -218,6 +218,32 @@ impl Framed {
             self.message = None;
         }
         is_text
+    }
+}
+
+/// Where frames are read: what was kept, which is given up as soon as it has been read, and what has come behind it.
+struct Input<'b> {
+    part: Vec<u8>,
+    at: usize,
+    rest: &'b [u8],
+}
+
+impl AsyncRead for Input<'_> {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { part, at, rest } = self.get_mut();
+        if part.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            *rest = later;
+        } else {
+            let end = part.len().min(*at + buffer.remaining());
+            buffer.put_slice(&part[*at..end]);
+            *at = end;
+            if end == part.len() {
+                *part = Vec::new();
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -290,5 +316,31 @@ fn at_once<F: Future>(cx: &mut Context<'_>, future: F) -> F::Output {
     match pin!(future).poll(cx) {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("all that is read is here, and all that is written is taken"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header of an upstream's binary frame of 24 MiB.
+    const HEADER: [u8; 10] = [0x82, 127, 0, 0, 0, 0, 1, 0x80, 0, 0];
+    const LENGTH: usize = HEADER.len() + (24 << 20);
+
+    #[test]
+    fn what_is_announced_takes_no_memory_before_it_comes() {
+        let mut framed = Framed::new(Peer::Client);
+        framed.keep(&HEADER);
+        assert!(framed.part.capacity() < 64, "{} bytes for a header", framed.part.capacity());
+        let mut come = HEADER.len();
+        for read in [1, 100, 64 << 10].into_iter().cycle().take(300) {
+            framed.keep(&vec![0; read]);
+            come += read;
+            let most = LENGTH.min(2 * come);
+            assert!(framed.part.capacity() <= most, "{} bytes for {come}", framed.part.capacity());
+        }
+        assert_eq!(framed.missing, LENGTH - come);
+        framed.drop_part(false);
+        assert_eq!(framed.part.capacity(), 0);
     }
 }

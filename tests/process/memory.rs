@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::relay::Relay;
 use crate::support::authority::{Authority, connect_as};
-use crate::support::frame::{MASK, TEXT, header};
+use crate::support::frame::{Frame, MASK, TEXT, header};
 use crate::support::within;
 
 const KIB: i64 = 1 << 10;
@@ -32,6 +32,44 @@ async fn a_message_of_15_mib_costs_less_than_1_mib() {
     }
     let growth = relay.peak() - before.unwrap();
     assert!(growth < MIB, "two messages of 15 MiB cost {growth} bytes");
+}
+
+#[tokio::test]
+async fn where_only_whole_frames_go_on_no_memory_is_taken_for_what_is_announced() {
+    const LINKS: i64 = 100;
+    let relay = Relay::start_framed().await;
+    let announced = [header(true, TEXT, true, 24 << 20), MASK.to_vec()].concat();
+    let ping = Frame::ping("is it read?");
+    let mut links = vec![relay.link().await];
+    let before = relay.peak();
+    for _ in 0..LINKS {
+        let mut link = relay.link().await;
+        link.client.write_all(&[&ping.clone().masked().bytes()[..], &announced].concat()).await.unwrap();
+        // When the ping has gone on, the header has come.
+        read_exactly(&mut link.upstream, ping.clone().masked().bytes().len()).await;
+        links.push(link);
+    }
+    let each = (relay.peak() - before) / LINKS;
+    assert!(each < 32 * KIB, "a frame of 24 MiB that is only announced costs {each} bytes");
+}
+
+#[tokio::test]
+async fn where_only_whole_frames_go_on_a_message_of_15_mib_costs_twice_its_length_and_not_for_long() {
+    let relay = Relay::start_framed().await;
+    let mut link = relay.link().await;
+    let length = 15 << 20;
+    let message = [header(true, TEXT, false, length), vec![b'x'; usize::try_from(length).unwrap()]].concat();
+    let (before, mut first) = (relay.peak(), None);
+    for _ in 0..3 {
+        let (sent, received) =
+            tokio::join!(link.upstream.write_all(&message), read_exactly(&mut link.client, message.len()));
+        sent.unwrap();
+        assert!(received == message, "the message arrives as it was sent");
+        first.get_or_insert_with(|| relay.peak());
+    }
+    let (cost, growth) = (first.unwrap() - before, relay.peak() - first.unwrap());
+    println!("one costs {cost} bytes, two more {growth}");
+    assert!(cost < 35 * MIB && growth < 2 * MIB, "one message of 15 MiB costs {cost} bytes, two more {growth}");
 }
 
 async fn read_exactly(stream: &mut TcpStream, length: usize) -> Vec<u8> {

@@ -56,6 +56,14 @@ impl Relay {
         Self::start_to(upstream, unused, ("", limits), None).await
     }
 
+    /// One that forwards only whole frames.
+    pub async fn start_framed() -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = upstream.local_addr().unwrap().to_string();
+        Self::start_to(&address, upstream, ("forwarding = \"framed\"", ""), None).await
+    }
+
+    /// `server` and `limits` are TOML, for their tables.
     async fn start_to(
         address: &str,
         upstream: TcpListener,
