@@ -1,4 +1,5 @@
-//! Behind the 101: frames of all kinds go through byte for byte, in both directions.
+//! Behind the 101: frames of all kinds go through byte for byte, in both directions, unless they are to go on only as whole
+//! frames (see `framed`).
 
 use crate::support::frame::{BINARY, Frame, MASK, TEXT, header, masked};
 use crate::support::leg::Leg;
@@ -8,6 +9,13 @@ use crate::support::upstream::Upstream;
 async fn link() -> (Relay, Leg, Leg) {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).start();
+    let (client, upstream) = relay.link(&upstream).await;
+    (relay, client, upstream)
+}
+
+async fn verbatim() -> (Relay, Leg, Leg) {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).forwarding("verbatim").start();
     let (client, upstream) = relay.link(&upstream).await;
     (relay, client, upstream)
 }
@@ -34,7 +42,7 @@ fn every_kind() -> Vec<Frame> {
 
 #[tokio::test]
 async fn frames_of_every_kind_arrive_byte_for_byte() {
-    let (_relay, mut client, mut upstream) = link().await;
+    let (_relay, mut client, mut upstream) = verbatim().await;
     let (up, down) = (client.encoded(&every_kind()), upstream.encoded(&every_kind()));
     client.raw(&up).await;
     upstream.expect_bytes(&up).await;
@@ -44,7 +52,7 @@ async fn frames_of_every_kind_arrive_byte_for_byte() {
 
 #[tokio::test]
 async fn frames_that_come_in_single_bytes_arrive_byte_for_byte() {
-    let (_relay, mut client, mut upstream) = link().await;
+    let (_relay, mut client, mut upstream) = verbatim().await;
     let frames: Vec<_> = every_kind().into_iter().filter(|frame| frame.payload.len() < 200).collect();
     let (up, down) = (client.encoded(&frames), upstream.encoded(&frames));
     for byte in &up {
@@ -72,7 +80,7 @@ async fn a_ping_is_answered_by_the_other_peer() {
 
 #[tokio::test]
 async fn a_frame_is_sent_on_before_it_is_whole() {
-    let (_relay, mut client, mut upstream) = link().await;
+    let (_relay, mut client, mut upstream) = verbatim().await;
     let head = [header(true, TEXT, true, 15 << 20), MASK.to_vec()].concat();
     client.raw(&head).await;
     upstream.expect_bytes(&head).await;
@@ -95,7 +103,7 @@ async fn a_control_frame_is_sent_on_only_when_it_is_whole() {
     client.expect_text("meanwhile").await;
     assert_eq!(upstream.arrived(), b"");
     client.raw(back).await;
-    upstream.expect_bytes(&ping).await;
+    upstream.expect(Frame::ping("x".repeat(100))).await;
 }
 
 #[tokio::test]
@@ -116,7 +124,7 @@ async fn a_message_of_as_many_bytes_as_allowed_goes_through() {
 
 #[tokio::test]
 async fn megabytes_go_both_ways_at_once() {
-    let (_relay, mut client, mut upstream) = link().await;
+    let (_relay, mut client, mut upstream) = verbatim().await;
     let frame = Frame::new(BINARY, "0123456789abcdef".repeat(4096));
     let (up, down) = (client.encoded(&vec![frame.clone(); 64]), upstream.encoded(&vec![frame; 64]));
     tokio::join!(client.exchange(&up, &down), upstream.exchange(&down, &up));

@@ -7,6 +7,7 @@ mod admin;
 mod admission;
 mod endings;
 mod forwarding;
+mod framed;
 mod links;
 mod metering;
 mod metrics;

@@ -235,9 +235,14 @@ impl Leg {
         self.wire.arrived()
     }
 
+    /// Sends these bytes while so many come in.
+    pub async fn swap(&mut self, sent: &[u8], count: usize) -> Vec<u8> {
+        self.wire.exchange(sent, count).await
+    }
+
     /// Sends these bytes while those come in.
     pub async fn exchange(&mut self, sent: &[u8], expected: &[u8]) {
-        let received = self.wire.exchange(sent, expected.len()).await;
+        let received = self.swap(sent, expected.len()).await;
         assert!(received == expected, "the {:?} is sent the same bytes", self.role);
     }
 

@@ -17,6 +17,10 @@ use super::operator::operator;
 use super::transcript;
 use super::upstream::Upstream;
 
+/// How relays forward where neither their file nor their test says it: tests are run with it in their own environment, once
+/// for each way.
+pub const FORWARDING: &str = "RELAY_SERVER__FORWARDING";
+
 /// The credential that the relay has for its upstream.
 pub const UPSTREAM_KEY: &str = "sk-of-the-upstream";
 
@@ -85,6 +89,7 @@ impl Relay {
             more: String::new(),
             env: HashMap::new(),
             authority: None,
+            forwarding: None,
         }
     }
 
@@ -187,6 +192,7 @@ pub struct Setup {
     more: String,
     env: HashMap<String, String>,
     authority: Option<Arc<Authority>>,
+    forwarding: Option<&'static str>,
 }
 
 impl Setup {
@@ -242,6 +248,12 @@ impl Setup {
 
     pub fn awaits_first_event(mut self) -> Self {
         self.awaits_first_event = true;
+        self
+    }
+
+    /// `verbatim` or `framed`, where a claim is about one of them.
+    pub fn forwarding(mut self, forwarding: &'static str) -> Self {
+        self.forwarding = Some(forwarding);
         self
     }
 
@@ -335,7 +347,7 @@ impl Setup {
         transcript::keep_log();
         transcript::secrets_of(&self.toml());
         self.env.values().for_each(|value| transcript::secret_in(value));
-        let sources = Sources { file: Some(file), env: self.env.clone() };
+        let sources = Sources { file: Some(file), env: self.environment() };
         let config = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.toml()));
         let source = app::Source { sources, set_log: Box::new(|_| ()) };
         let app = app::Relay::start_with(config, app::Inherited::Nothing, Some(source));
@@ -343,8 +355,15 @@ impl Setup {
         Ok(Relay { app, authority: self.authority.clone(), folder: Folder(folder), setup: self })
     }
 
+    fn environment(&self) -> HashMap<String, String> {
+        let of_tests = || std::env::var(FORWARDING).ok().filter(|_| self.forwarding.is_none());
+        let forwarding = of_tests().map(|forwarding| (FORWARDING.to_owned(), forwarding));
+        self.env.clone().into_iter().chain(forwarding).collect()
+    }
+
     fn toml(&self) -> String {
         let Self { auth, workers, awaits_first_event, server, admin, limits, key, metering, more, .. } = self;
+        let forwarding = self.forwarding.map_or_else(String::new, |word| format!("forwarding = {word:?}\n"));
         let credential = if *auth == "passthrough" { String::new() } else { format!("key = {UPSTREAM_KEY:?}\n") };
         let keys = self.keys.iter().map(|(name, secret)| format!("[[keys]]\nname = {name:?}\nkey = {secret:?}\n{key}"));
         let upstreams = self.upstreams.iter().map(|UpstreamSetup { name, kind, url, priority, more }| {
@@ -354,7 +373,7 @@ impl Setup {
             )
         });
         format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = {workers}\nauth = {auth:?}\n{server}\
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = {workers}\nauth = {auth:?}\n{forwarding}{server}\
              [admin]\n{admin}\n\
              [limits]\n{limits}\
              [metering]\n{metering}\

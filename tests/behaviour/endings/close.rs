@@ -1,13 +1,13 @@
 //! A close frame goes to the other peer as it is, and so does the answer.
 
-use super::{link, link_with};
+use super::{link, link_with, verbatim_with};
 use crate::support::frame::{CLOSE, Frame};
 
 const EMPTY: &[u8] = b"";
 
 #[tokio::test]
 async fn of_a_client_goes_upstream_verbatim_and_the_answer_comes_back() {
-    let (_relay, mut client, mut upstream) = link().await;
+    let (_relay, mut client, mut upstream) = verbatim_with("").await;
     let close = client.encoded(&[Frame::close(4321, "größe")]);
     client.raw(&close).await;
     upstream.expect_bytes(&close).await;
@@ -19,7 +19,7 @@ async fn of_a_client_goes_upstream_verbatim_and_the_answer_comes_back() {
 
 #[tokio::test]
 async fn of_an_upstream_goes_to_the_client_verbatim_and_the_answer_comes_back() {
-    let (_relay, mut client, mut upstream) = link().await;
+    let (_relay, mut client, mut upstream) = verbatim_with("").await;
     upstream.close(4321, "Your session hit the maximum duration of 60 minutes.").await;
     client.expect_close(4321, "Your session hit the maximum duration of 60 minutes.").await;
     let answer = client.encoded(&[Frame::close(4321, "mine")]);

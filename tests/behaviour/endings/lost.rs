@@ -1,6 +1,6 @@
 //! A peer whose connection ends without a close frame.
 
-use super::{answer_and_end, link};
+use super::{answer_and_end, framed_with, link, verbatim_with};
 use crate::support::authority::Authority;
 use crate::support::client::client;
 use crate::support::frame::{Frame, TEXT, header};
@@ -51,11 +51,21 @@ async fn between_the_fragments_of_a_message_there_is_no_event() {
 
 #[tokio::test]
 async fn inside_a_frame_the_client_is_cut() {
-    let (_relay, mut client, mut upstream) = link().await;
+    let (_relay, mut client, mut upstream) = verbatim_with("").await;
     upstream.raw(&[header(true, TEXT, false, 10), b"half".to_vec()].concat()).await;
     client.expect_bytes(b"\x81\x0ahalf").await;
     upstream.hang_up().await;
     assert_eq!(client.expect_reset().await, b"");
+}
+
+#[tokio::test]
+async fn where_half_a_frame_never_goes_on_the_event_stands() {
+    let (_relay, mut client, mut upstream) = framed_with("").await;
+    upstream.raw(&[header(true, TEXT, false, 10), b"half".to_vec()].concat()).await;
+    upstream.hang_up().await;
+    client.expect_event("upstream_connection_lost").await;
+    client.expect_close_code(1011).await;
+    answer_and_end(client, 1011).await;
 }
 
 #[tokio::test]
@@ -98,8 +108,17 @@ async fn a_client_lost_between_fragments_is_told_to_the_upstream() {
 }
 
 #[tokio::test]
+async fn where_half_a_frame_never_goes_on_a_lost_client_is_told_to_the_upstream() {
+    let (_relay, mut client, mut upstream) = framed_with("").await;
+    client.raw(&Frame::text("half of it").masked().bytes()[..10]).await;
+    client.hang_up().await;
+    upstream.expect_close_code(1001).await;
+    answer_and_end(upstream, 1001).await;
+}
+
+#[tokio::test]
 async fn a_client_lost_inside_a_frame_cuts_the_upstream() {
-    let (_relay, mut client, mut upstream) = link().await;
+    let (_relay, mut client, mut upstream) = verbatim_with("").await;
     client.raw(&Frame::text("half of it").masked().bytes()[..10]).await;
     upstream.expect_bytes(&Frame::text("half of it").masked().bytes()[..10]).await;
     client.hang_up().await;
@@ -146,11 +165,16 @@ async fn all_that_was_sent_before_is_delivered_first() {
     client.expect_event("upstream_connection_lost").await;
     client.expect_close_code(1011).await;
     let (_relay, mut client, mut upstream) = link().await;
-    let up = client.encoded(&vec![frame; 160]);
+    let up = client.encoded(&vec![frame.clone(); 160]);
     let sending = async {
         client.raw(&up).await;
         client.close(1000, "all said").await;
     };
-    tokio::join!(sending, upstream.expect_bytes(&up));
+    let receiving = async {
+        for _ in 0..160 {
+            upstream.expect(frame.clone()).await;
+        }
+    };
+    tokio::join!(sending, receiving);
     upstream.expect_close(1000, "all said").await;
 }

@@ -1,11 +1,12 @@
 //! Every ending, over plain TCP and over TLS, with each peer between two messages, inside a message, and inside a frame.
 //!
 //! Where a peer stands in what it sends decides what the *other* one can still be told: between messages the event and
-//! the close, inside a message the close alone, inside a frame nothing.
+//! the close, inside a message the close alone, inside a frame nothing, unless only whole frames go on: then the other is
+//! where it was before the frame.
 
 use tokio::task::JoinSet;
 
-use super::relays_with;
+use super::relays_from;
 use crate::support::frame::{CONTINUATION, Frame, MASK, TEXT, header};
 use crate::support::leg::Leg;
 use crate::support::operator::operator;
@@ -117,18 +118,23 @@ async fn a_link_of_the_greatest_age_is_ended() {
 }
 
 impl Ending {
-    /// Over both transports, with both peers at each place.
+    /// Over both transports and both forwarders, with both peers at each place.
     async fn everywhere(self, limits: &str) {
-        for (relay, listener) in relays_with(&format!("{DEADLINES}\n{limits}")).await {
+        tokio::join!(self.anywhere(limits, "verbatim"), self.anywhere(limits, "framed"));
+    }
+
+    async fn anywhere(self, limits: &str, forwarding: &'static str) {
+        let limits = format!("{DEADLINES}\n{limits}");
+        for (relay, listener) in relays_from(|setup| setup.limits(&limits).forwarding(forwarding)).await {
             let mut ended = JoinSet::new();
             for client_at in PLACES {
                 for upstream_at in PLACES {
                     if self.is_possible(client_at, upstream_at) {
                         let (mut client, mut upstream) = relay.link(&listener).await;
-                        stand(&mut client, &mut upstream, client_at).await;
-                        stand(&mut upstream, &mut client, upstream_at).await;
+                        let client_is_seen_at = stand(&mut client, &mut upstream, client_at, forwarding).await;
+                        let upstream_is_seen_at = stand(&mut upstream, &mut client, upstream_at, forwarding).await;
                         let legs = self.happen(&relay, (client, client_at), (upstream, upstream_at)).await;
-                        ended.spawn(self.check(legs, client_at, upstream_at));
+                        ended.spawn(self.check(legs, client_is_seen_at, upstream_is_seen_at));
                     }
                 }
             }
@@ -187,16 +193,30 @@ impl Ending {
     }
 }
 
-/// Brings a peer to a place in what it sends; the other has read it all.
-async fn stand(sender: &mut Leg, reader: &mut Leg, place: Place) {
-    let all = sender.encoded(&[Frame::text("0123456789")]);
-    let bytes = match place {
-        BetweenMessages => all,
-        InsideMessage => sender.encoded(&[Frame::text("begun").more()]),
-        InsideFrame => all[..all.len() - 5].to_vec(),
+/// Brings a peer to a place in what it sends; the other has read all that goes on, and is brought to the place that is
+/// returned.
+async fn stand(sender: &mut Leg, reader: &mut Leg, place: Place, forwarding: &str) -> Place {
+    let frame = match place {
+        BetweenMessages | InsideFrame => Frame::text("0123456789"),
+        InsideMessage => Frame::text("begun").more(),
     };
-    sender.raw(&bytes).await;
-    reader.expect_bytes(&bytes).await;
+    let all = sender.encoded(std::slice::from_ref(&frame));
+    if place != InsideFrame {
+        sender.raw(&all).await;
+        reader.expect(frame).await;
+        return place;
+    }
+    let half = &all[..all.len() - 5];
+    if forwarding == "verbatim" {
+        sender.raw(half).await;
+        reader.expect_bytes(half).await;
+        return InsideFrame;
+    }
+    // When the ping has gone on, half the frame has come.
+    let ping = Frame::ping("is it read?");
+    sender.raw(&[&sender.encoded(std::slice::from_ref(&ping)), half].concat()).await;
+    reader.expect(ping).await;
+    BetweenMessages
 }
 
 /// The header of a frame that makes its message larger than the limit.

@@ -72,11 +72,18 @@ async fn pass(way: Way, message: &str, ours: &mut Leg, theirs: &mut Leg) {
 #[tokio::test]
 async fn every_sample_makes_its_row_however_it_is_cut() {
     let upstream = Upstream::start().await;
-    let relay = Relay::to(&upstream).limits("settle_timeout = \"1ms\"").start();
+    let ways = [Way::OneFrame, Way::Fragments(100), Way::Fragments(1), Way::ByteByByte];
+    are_recorded(&upstream, "verbatim", &ways).await;
+    // Here a byte alone does not go on.
+    are_recorded(&upstream, "framed", &ways[..3]).await;
+}
+
+async fn are_recorded(upstream: &Upstream, forwarding: &'static str, ways: &[Way]) {
+    let relay = Relay::to(upstream).forwarding(forwarding).limits("settle_timeout = \"1ms\"").start();
     let mut expected = Vec::new();
-    for way in [Way::OneFrame, Way::Fragments(100), Way::Fragments(1), Way::ByteByByte] {
+    for way in ways.iter().copied() {
         for (sample, row) in SAMPLES {
-            let (mut ours, mut theirs) = relay.link(&upstream).await;
+            let (mut ours, mut theirs) = relay.link(upstream).await;
             pass(way, sample, &mut ours, &mut theirs).await;
             if !row.is_empty() {
                 expected.push(format!("{}|{row}", request_id(&ours)));
@@ -87,7 +94,7 @@ async fn every_sample_makes_its_row_however_it_is_cut() {
             theirs.hang_up().await;
         }
     }
-    relay.ledger().until_count("link", 4 * SAMPLES.len()).await;
+    relay.ledger().until_count("link", ways.len() * SAMPLES.len()).await;
     let columns = format!("request_id, {COLUMNS}");
     let rows =
         relay.ledger().ask(&format!("SELECT {columns} FROM usage JOIN link USING (link_id) ORDER BY usage.rowid"));

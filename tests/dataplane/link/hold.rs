@@ -8,7 +8,8 @@ use std::time::Duration;
 use realtime_relay::relay::events::Event;
 use realtime_relay::relay::tap::{EventTap, Observe};
 
-use super::{End, LIMITS, created, done, link_with_tap};
+use super::{End, LIMITS, created, done, link_by, link_with_tap};
+use crate::pump::Forwarder;
 use crate::wire::{Frame, PING};
 
 /// An observer that is done with a `response.done` when the test says so.
@@ -117,7 +118,8 @@ async fn it_is_held_from_its_first_byte_whatever_its_pieces() {
 #[tokio::test(start_paused = true)]
 async fn other_messages_are_held_only_until_their_type_is_known() {
     let slow = Slow::default();
-    link_with_tap(LIMITS, EventTap::new(slow.clone()).holding(), async |mut client, mut upstream, _| {
+    let tap = EventTap::new(slow.clone()).holding();
+    link_by(Forwarder::Verbatim, LIMITS, tap, async |mut client, mut upstream, _| {
         let delta = Frame::text(r#"{"type":"response.output_audio.delta","delta":"AAAA"}"#).bytes();
         upstream.raw(&delta[..12]).await;
         hears_nothing(&mut client).await;
@@ -134,6 +136,35 @@ async fn other_messages_are_held_only_until_their_type_is_known() {
         leave(&mut client, &mut upstream).await;
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_it_is_not_delivered_when_an_offence_follows_but_what_stands_before_it_is() {
+    let [before, message] = [Frame::text("before"), done("resp_1")];
+    let (front, back) = message.payload.split_at(30);
+    let held = [Frame::text(front).more(), Frame::pong("between")].map(|frame| frame.bytes()).concat();
+    let no_text = Frame::continuation([back, b"\xff"].concat()).bytes();
+    let reserved = vec![0xf0, 0];
+    for (forwarder, offence, code) in [
+        (Forwarder::Verbatim, &reserved, 1002),
+        (Forwarder::Framed, &reserved, 1002),
+        (Forwarder::Framed, &no_text, 1007),
+    ] {
+        let bytes = [&before.bytes()[..], &held, offence].concat();
+        for split in 1..bytes.len() {
+            let tap = EventTap::new(Slow::default()).holding();
+            link_by(forwarder, LIMITS, tap, async |mut client, mut upstream, _| {
+                upstream.raw(&bytes[..split]).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                upstream.raw(&bytes[split..]).await;
+                client.expect(before.clone()).await;
+                client.expect_event("upstream_protocol_error", "upstream_error").await;
+                client.expect_close(1011).await;
+                upstream.expect_close(code).await;
+            })
+            .await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

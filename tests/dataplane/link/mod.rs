@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
 use crate::frame::decode;
+use crate::pump::Forwarder;
 use crate::wire::{Frame, PING, TEXT};
 
 /// The defaults of the documentation.
@@ -42,10 +43,25 @@ async fn link(limits: Limits, script: impl AsyncFnOnce(End, End, Rc<Orders>)) ->
 }
 
 async fn link_with_tap(limits: Limits, tap: impl Tap, script: impl AsyncFnOnce(End, End, Rc<Orders>)) -> LinkReport {
+    // As `tests/support/relay.rs` has it.
+    let framed = std::env::var("RELAY_SERVER__FORWARDING").is_ok_and(|forwarding| forwarding == "framed");
+    link_by(if framed { Forwarder::Framed } else { Forwarder::Verbatim }, limits, tap, script).await
+}
+
+/// The same, where a claim is about one forwarder.
+async fn link_by(
+    forwarder: Forwarder,
+    limits: Limits,
+    tap: impl Tap,
+    script: impl AsyncFnOnce(End, End, Rc<Orders>),
+) -> LinkReport {
     let (client, client_leg) = tokio::io::duplex(1 << 20);
     let (upstream, upstream_leg) = tokio::io::duplex(1 << 20);
     let leg = |stream| Leg { stream, early: Bytes::new() };
     let mut link = Link::new(leg(client_leg), leg(upstream_leg), tap, Rc::new(limits), &Traffic::default());
+    if forwarder == Forwarder::Framed {
+        link = link.framed();
+    }
     let table = Rc::<Table<u8, ()>>::default();
     let registered = table.register(0, Rc::new(()));
     let ends = (End::new(Peer::Client, client), End::new(Peer::Upstream, upstream));

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use realtime_relay::relay::ending::Decision;
+use realtime_relay::relay::tap::EventTap;
 
-use super::{End, LIMITS, cancel, created, done, link};
+use super::{End, LIMITS, cancel, created, done, link, link_by};
+use crate::pump::Forwarder;
 use crate::wire::{BINARY, CLOSE, Frame, TEXT};
 
 const GRACE: Duration = Duration::from_secs(1);
@@ -175,9 +177,9 @@ async fn the_relays_own_decisions_settle_too_but_the_client_is_not_kept_waiting(
 async fn the_clients_message_may_finish_before_a_response_is_cancelled() {
     link(LIMITS, async |mut client, mut upstream, orders| {
         begin(&mut client, &mut upstream, "resp_1").await;
-        let message = Frame::text("in two parts").masked().bytes();
-        client.raw(&message[..9]).await;
-        upstream.read().await;
+        let (here, message) = (Frame::pong("here").masked(), Frame::text("in two parts").masked().bytes());
+        client.raw(&[&here.bytes(), &message[..9]].concat()).await;
+        upstream.expect(Frame::pong("here")).await;
         orders.end(Decision::SessionExpired);
         client.expect_event("session_expired", "invalid_request_error").await;
         client.expect_close(1001).await;
@@ -191,9 +193,9 @@ async fn the_clients_message_may_finish_before_a_response_is_cancelled() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_the_client_finishes_late_may_still_begin_a_response() {
     let report = link(LIMITS, async |mut client, mut upstream, orders| {
-        let message = Frame::text("in two parts").masked().bytes();
-        client.raw(&message[..9]).await;
-        upstream.read().await;
+        let (here, message) = (Frame::pong("here").masked(), Frame::text("in two parts").masked().bytes());
+        client.raw(&[&here.bytes(), &message[..9]].concat()).await;
+        upstream.expect(Frame::pong("here")).await;
         // Long enough for the first part to be forgotten.
         tokio::time::sleep(GRACE * 2).await;
         orders.end(Decision::SessionExpired);
@@ -234,7 +236,8 @@ async fn where_the_client_was_cut_inside_a_message_nothing_is_injected_but_all_i
         fragment.masked().bytes()
     }];
     for part in parts {
-        let report = link(LIMITS, async |mut client, mut upstream, _| {
+        let tap = EventTap::new(|_| ());
+        let report = link_by(Forwarder::Verbatim, LIMITS, tap, async |mut client, mut upstream, _| {
             begin(&mut client, &mut upstream, "resp_1").await;
             client.raw(&part).await;
             drop(client);
@@ -249,6 +252,21 @@ async fn where_the_client_was_cut_inside_a_message_nothing_is_injected_but_all_i
         .await;
         assert!(!report.unsettled, "its end was seen");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_half_a_frame_never_goes_on_the_response_of_a_client_cut_inside_one_is_cancelled() {
+    let tap = EventTap::new(|_| ());
+    let report = link_by(Forwarder::Framed, LIMITS, tap, async |mut client, mut upstream, _| {
+        begin(&mut client, &mut upstream, "resp_1").await;
+        client.raw(&Frame::text("half a fra").masked().bytes()[..10]).await;
+        drop(client);
+        upstream.expect(cancel("resp_1")).await;
+        upstream.finish("resp_1").await;
+        upstream.expect_close(1001).await;
+    })
+    .await;
+    assert!(!report.unsettled, "its end was seen");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,8 +5,10 @@ use std::time::Duration;
 use realtime_relay::relay::Peer;
 use realtime_relay::relay::ending::{Decision, Ending};
 use realtime_relay::relay::link::Limits;
+use realtime_relay::relay::tap::EventTap;
 
-use super::{End, LIMITS, TICK, link};
+use super::{End, LIMITS, TICK, link, link_by};
+use crate::pump::Forwarder;
 use crate::wire::{Frame, PING};
 
 const INTERVAL: Duration = LIMITS.ping_interval;
@@ -104,7 +106,8 @@ async fn an_upstream_that_answers_no_ping_is_lost_after_three_intervals() {
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_is_not_listened_to_is_not_silent() {
     let limits = Limits { ping_interval: Duration::from_secs(5), ..LIMITS };
-    let report = link(limits, async |mut client, mut upstream, _| {
+    // A client that takes nothing could be pinged before a frame that has not gone on, and would be the silent one.
+    let report = link_by(Forwarder::Verbatim, limits, EventTap::new(|_| ()), async |mut client, mut upstream, _| {
         // More than fits anywhere, to a client that takes nothing.
         let flood = Frame::text("x".repeat(4 << 20)).bytes();
         let _ = tokio::time::timeout(Duration::from_secs(1), upstream.raw(&flood)).await;
@@ -157,7 +160,7 @@ async fn a_forwarded_ping_without_its_pong_stands_in_for_ours() {
 
 #[tokio::test(start_paused = true)]
 async fn inside_a_frame_no_ping_is_sent_but_soon_after_it() {
-    link(LIMITS, async |client, mut upstream, _| {
+    link_by(Forwarder::Verbatim, LIMITS, EventTap::new(|_| ()), async |client, mut upstream, _| {
         let (mut client, frame) = (client.without_pongs(), Frame::text("in two parts").bytes());
         upstream.raw(&frame[..5]).await;
         client.expect_silence(INTERVAL + INTERVAL / 16).await;
@@ -166,6 +169,22 @@ async fn inside_a_frame_no_ping_is_sent_but_soon_after_it() {
         client.expect(Frame::text("in two parts")).await;
         assert_eq!(client.next().await.opcode, PING);
         client.expect_age(INTERVAL + INTERVAL / 8);
+        leave(&mut client, &mut upstream).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_a_frame_that_has_not_gone_on_a_ping_may_stand() {
+    link_by(Forwarder::Framed, LIMITS, EventTap::new(|_| ()), async |client, mut upstream, _| {
+        let (mut client, frame) = (client.without_pongs(), Frame::text("in two parts").bytes());
+        upstream.raw(&frame[..5]).await;
+        let ping = client.next().await;
+        assert_eq!(ping.opcode, PING);
+        client.expect_age(INTERVAL);
+        client.send(Frame::pong(ping.payload)).await;
+        upstream.raw(&frame[5..]).await;
+        client.expect(Frame::text("in two parts")).await;
         leave(&mut client, &mut upstream).await;
     })
     .await;
