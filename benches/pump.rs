@@ -1,5 +1,5 @@
-//! What it costs to carry frames from one pipe in memory to another: by a whole link, by its pump alone, by fastwebsockets'
-//! own read and write loop, and by `copy_bidirectional`, which knows no frames.
+//! What it costs to carry frames from one pipe in memory to another: by a whole link, by its pump alone, verbatim or frame by
+//! frame, by fastwebsockets' own read and write loop, and by `copy_bidirectional`, which knows no frames.
 //!
 //! Source, carrier and sink are tasks of one thread, so a time holds the copies into and out of both pipes as well. They
 //! are the same for all: what differs is what the carrier does. `64 KiB at once` is a busy link, `one by one` a paced one,
@@ -85,6 +85,13 @@ async fn pump(sender: Peer, mut from: DuplexStream, mut to: DuplexStream, mut ta
     poll_fn(|cx| pump.poll_pass(cx, &mut from, &mut to, &mut tap)).await;
 }
 
+/// The same, frame by frame.
+async fn framed(sender: Peer, mut from: DuplexStream, mut to: DuplexStream) {
+    let pump = Pump::new(Scan::new(sender, LIMITS.max_message_bytes), Bytes::new(), Rc::default());
+    let mut pump = pump.framed();
+    poll_fn(|cx| pump.poll_pass(cx, &mut from, &mut to, &mut NoTap)).await;
+}
+
 /// One direction, as a relay would do it that reads and writes whole frames.
 async fn fastwebsockets(sender: Peer, from: DuplexStream, to: DuplexStream) {
     let (here, there) =
@@ -133,7 +140,11 @@ fn contest(group: &mut BenchmarkGroup<'_, WallTime>, sender: Peer, bytes: &[u8])
             pump(sender, upstream, client, EventTap::new(drop))
         });
     }
-    // A client's frames leave it under another mask.
+    // A client's frames leave these under another mask.
+    run(group, "framed", sender, bytes, sender == Peer::Upstream, |client, upstream| {
+        let (from, to) = ordered(client, upstream);
+        framed(sender, from, to)
+    });
     run(group, "fastwebsockets", sender, bytes, sender == Peer::Upstream, |client, upstream| {
         let (from, to) = ordered(client, upstream);
         fastwebsockets(sender, from, to)
