@@ -1,5 +1,8 @@
 //! The data plane: what runs once per frame.
 //!
+//! There are two forwarders behind one pump: [`verbatim`], whose bytes go on as they come, and `framed`, which lets only whole
+//! frames go on.
+//!
 //! It knows two streams and the rules of RFC 6455 between them. It refuses to know HTTP, TLS, configuration, keys and
 //! logs: limits come in as [`link::Limits`], what it saw goes out through a [`tap::Tap`] and as a [`link::LinkReport`].
 
