@@ -44,8 +44,8 @@
 //! 6. `relay::judge` decides what goes on; [`relay::scan`] walks the frame headers for it: where frames begin, what they
 //!    are, whether they are legal.
 //! 7. [`relay::tap`] sees the first bytes of an upstream's text message: is it an event of interest?
-//! 8. [`relay::verbatim`] writes the same bytes, in place, to the other leg. Where only whole frames are to go on, the frames
-//!    that are whole go through `relay::framed` instead, which validates their text and builds them anew.
+//! 8. `relay::forwarder` writes the same bytes, in place, to the other leg. Where only whole frames are to go on, it is
+//!    `relay::framed` that validates their text, and writes them anew.
 //!
 //! Once per link
 //! 9. `relay::watch` notices that it is over where no frame says so: silence, age, a stalled peer. An order may come

@@ -6,22 +6,21 @@
 //! done; no length is believed before its bytes are there; nothing is left in it from one read to the next. It refuses
 //! to know whether what goes on is held.
 
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use fastwebsockets::{Frame, OpCode, Role, WebSocket, WebSocketError};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Sink, join};
+use tokio::io::{AsyncRead, AsyncWrite, Sink, join};
 
 use super::Peer;
+use super::forwarder::Passed;
 use super::pending::Pending;
 use super::pump::{Flow, Stop};
 use super::scan::{Violation, frame_length};
 use super::utf8::Utf8;
 
-/// A payload of up to so many bytes is copied, to be written together with its neighbours; a larger one is written from
-/// where it lies. A call to write costs about as much as to copy this.
-const GATHERED: usize = 16 << 10;
+mod ends;
+
+use ends::{Input, Out, at_once};
 
 /// One direction of a link, frame by frame.
 #[derive(Debug)]
@@ -39,15 +38,6 @@ pub(super) struct Framed {
 enum Message {
     Text(Utf8),
     Binary,
-}
-
-/// What may go on of a read.
-pub(super) struct Passed<'b> {
-    pub(super) bytes: &'b [u8],
-    /// So many of them may go on now.
-    pub(super) free: usize,
-    /// The others may go on later; else never.
-    pub(super) holds: bool,
 }
 
 /// So many frames end in some bytes, the last of them there.
@@ -84,7 +74,7 @@ impl Framed {
         flow: &Flow,
     ) -> Result<(), Stop> {
         let free = self.whole(&passed.bytes[..passed.free]);
-        let out = Out { direct: Some((to, pending)), gathered: Vec::new(), bytes: 0 };
+        let out = Out::direct(to, pending);
         let (mut out, carried) = self.carry(cx, &passed.bytes[..free.end], free.frames, out, flow);
         if !matches!(carried, Err(Stop::SinkLost(_))) {
             out.send(cx).map_err(Stop::SinkLost)?;
@@ -101,6 +91,9 @@ impl Framed {
             self.drop_part(false);
         }
         self.keep(&rest[held.end..]);
+        if passed.abandoned {
+            self.drop_part(true);
+        }
         Ok(())
     }
 
@@ -152,7 +145,7 @@ impl Framed {
         if frames == 0 {
             return (out, Ok(()));
         }
-        let input = Input { part: std::mem::take(&mut self.part), at: 0, rest: bytes };
+        let input = Input::new(std::mem::take(&mut self.part), bytes);
         // As a server it takes off the mask of what has one; it puts none on, so that is done here. What it would answer, the
         // peers answer; what it would limit, the scan has limited.
         let mut socket = WebSocket::after_handshake(join(input, out), Role::Server);
@@ -218,104 +211,6 @@ impl Framed {
             self.message = None;
         }
         is_text
-    }
-}
-
-/// Where frames are read: what was kept, which is given up as soon as it has been read, and what has come behind it.
-struct Input<'b> {
-    part: Vec<u8>,
-    at: usize,
-    rest: &'b [u8],
-}
-
-impl AsyncRead for Input<'_> {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { part, at, rest } = self.get_mut();
-        if part.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(buffer.remaining()));
-            buffer.put_slice(now);
-            *rest = later;
-        } else {
-            let end = part.len().min(*at + buffer.remaining());
-            buffer.put_slice(&part[*at..end]);
-            *at = end;
-            if end == part.len() {
-                *part = Vec::new();
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Where frames are written: it takes all of them at once, and counts them.
-struct Out<'o, W> {
-    /// `None`: they are only gathered.
-    direct: Option<(&'o mut W, &'o mut Pending)>,
-    /// What goes on together.
-    gathered: Vec<u8>,
-    bytes: u64,
-}
-
-impl<W> Default for Out<'_, W> {
-    fn default() -> Self {
-        Self { direct: None, gathered: Vec::new(), bytes: 0 }
-    }
-}
-
-impl<W: AsyncWrite + Unpin> Out<'_, W> {
-    /// Sends what was gathered.
-    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match &mut self.direct {
-            Some((to, pending)) => pending.write(cx, &self.gathered, to),
-            None => Ok(()),
-        }
-    }
-}
-
-impl<W: AsyncWrite + Unpin> AsyncWrite for Out<'_, W> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let Self { direct, gathered, bytes } = self.get_mut();
-        let mut taken = 0;
-        for slice in slices {
-            match direct {
-                Some((to, pending)) if slice.len() > GATHERED => {
-                    pending.write_both(cx, gathered, slice, to)?;
-                    gathered.clear();
-                }
-                _ => gathered.extend_from_slice(slice),
-            }
-            taken += slice.len();
-        }
-        *bytes += taken as u64;
-        Poll::Ready(Ok(taken))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// What comes of a future that waits for nothing.
-fn at_once<F: Future>(cx: &mut Context<'_>, future: F) -> F::Output {
-    match pin!(future).poll(cx) {
-        Poll::Ready(output) => output,
-        Poll::Pending => unreachable!("all that is read is here, and all that is written is taken"),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The data plane: what runs once per frame.
 //!
-//! There are two forwarders behind one pump: [`verbatim`], whose bytes go on as they come, and `framed`, which lets only whole
-//! frames go on.
+//! A pump has one of two forwarders: by the verbatim one bytes go on as they come, by the framed one only whole frames do.
 //!
 //! It knows two streams and the rules of RFC 6455 between them. It refuses to know HTTP, TLS, configuration, keys and
 //! logs: limits come in as [`link::Limits`], what it saw goes out through a [`tap::Tap`] and as a [`link::LinkReport`].
 
 pub mod ending;
 pub mod events;
+mod forwarder;
 mod framed;
 mod front;
 pub mod inject;

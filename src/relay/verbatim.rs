@@ -1,5 +1,5 @@
 //! The pump: one direction of a link, whose bytes are forwarded verbatim, from a scratch buffer that all links of a worker
-//! share; or, where that is asked for, frame by frame: then it leaves the last step to [`framed`](super::framed).
+//! share, or, where that is asked for, frame by frame: its last step is that of a [`forwarder`](super::forwarder).
 //!
 //! It refuses to know which of the two directions it is beyond its [`Scan`], and why a link ends. A waiting pump owns
 //! no buffer: what it cannot forward yet is less than a frame header or a control frame, and what its sink has not
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::framed::{Framed, Passed};
+use super::forwarder::{Forwarder, Passed};
 use super::judge::{Judge, Mode, Walked};
 use super::pending::{Pending, Withheld};
 use super::pump::{Boundary, Flow, LastWord, PingPayload, Signs, Stop};
@@ -50,15 +50,6 @@ pub struct Pump {
     forwarder: Forwarder,
 }
 
-/// How bytes go on that may.
-#[derive(Debug)]
-enum Forwarder {
-    /// As they are, as soon as they come.
-    Verbatim,
-    /// As whole frames, built anew.
-    Framed(Box<Framed>),
-}
-
 impl Pump {
     /// A pump of what the sender of `scan` sends, beginning with the bytes in `early`. It counts into `flow`.
     pub fn new(scan: Scan, early: Bytes, flow: Rc<Flow>) -> Self {
@@ -75,7 +66,7 @@ impl Pump {
     /// Forwards only whole frames, whose text is validated, and masks them anew.
     #[must_use]
     pub fn framed(mut self) -> Self {
-        self.forwarder = Forwarder::Framed(Box::new(Framed::new(self.judge.sink())));
+        self.forwarder = Forwarder::framed(self.judge.sink());
         self
     }
 
@@ -153,7 +144,7 @@ impl Pump {
         if self.judge.holds() {
             self.judge.abandon();
             self.pending.drop_held();
-            self.drop_part(true);
+            self.forwarder.drop_part(true);
         }
     }
 
@@ -188,11 +179,7 @@ impl Pump {
 
     /// Where the sink's stream stands.
     pub fn boundary(&self) -> Boundary {
-        match &self.forwarder {
-            Forwarder::Verbatim => self.judge.boundary(),
-            Forwarder::Framed(framed) if framed.is_inside_message() => Boundary::Frame,
-            Forwarder::Framed(_) => Boundary::Message,
-        }
+        self.forwarder.boundary(self.judge.boundary())
     }
 
     /// Whether the source has begun a message that goes on, and not ended it.
@@ -262,14 +249,7 @@ impl Pump {
         if abandons {
             self.pending.drop_held();
         }
-        self.drop_part(abandons);
-    }
-
-    /// A frame that is not whole will not go on; nor did, or will, anything of its message where that was held.
-    fn drop_part(&mut self, was_held: bool) {
-        if let Forwarder::Framed(framed) = &mut self.forwarder {
-            framed.drop_part(was_held);
-        }
+        self.forwarder.drop_part(abandons);
     }
 
     /// Reads once, and lets `take` have what came, with what was withheld in front. `None`: there may be more.
@@ -332,32 +312,24 @@ impl Pump {
         }
     }
 
-    /// Sends on what was passed of `bytes`, or holds it.
+    /// Has what was passed of `bytes` sent on, or held.
     #[inline]
     fn send<W>(&mut self, cx: &mut Context<'_>, bytes: &[u8], walked: &Walked, to: &mut W) -> Result<(), Stop>
     where
         W: AsyncWrite + Unpin,
     {
-        let (passed, free, holds) = (walked.passed, walked.free, self.judge.holds());
-        let framed = match &mut self.forwarder {
-            Forwarder::Verbatim => {
-                self.flow.count(walked.frames, passed as u64);
-                self.pending.write(cx, &bytes[..free], to).map_err(Stop::SinkLost)?;
-                if holds {
-                    self.pending.put_held(&bytes[free..passed]);
-                }
-                return Ok(());
-            }
-            Forwarder::Framed(framed) => framed,
+        let passed = Passed {
+            bytes: &bytes[..walked.passed],
+            frames: walked.frames,
+            free: walked.free,
+            holds: self.judge.holds(),
+            abandoned: walked.abandoned,
         };
-        let sent = framed.pass(cx, &Passed { bytes: &bytes[..passed], free, holds }, to, &mut self.pending, &self.flow);
-        if walked.abandoned {
-            framed.drop_part(true);
-        }
+        let sent = self.forwarder.pass(cx, &passed, to, &mut self.pending, &self.flow);
         if matches!(sent, Err(Stop::Violation(_))) {
             self.drop_held();
         } else if matches!(walked.stop, Some(Stop::Close(_))) {
-            let close = framed.close(&self.judge.take_close()).map_err(Stop::Violation)?;
+            let close = self.forwarder.close(self.judge.take_close()).map_err(Stop::Violation)?;
             self.judge.replace_close(close);
         }
         sent
