@@ -17,6 +17,7 @@ mod parting;
 mod pending;
 pub mod pump;
 pub mod scan;
+mod scratch;
 mod settle;
 mod side;
 pub mod stream;

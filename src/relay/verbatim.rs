@@ -5,14 +5,13 @@
 //! no buffer: what it cannot forward yet is less than a frame header or a control frame, and what its sink has not
 //! taken yet is at most one read; a framed one also has what has come of a frame.
 
-use std::cell::RefCell;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::forwarder::{Forwarder, Passed};
@@ -20,10 +19,8 @@ use super::judge::{Judge, Mode, Walked};
 use super::pending::{Pending, Withheld};
 use super::pump::{Boundary, Flow, LastWord, PingPayload, Signs, Stop};
 use super::scan::Scan;
+use super::scratch;
 use super::tap::Tap;
-
-/// Bytes read at once. It decides the cost per byte of a busy link, and costs an idle one nothing.
-const SCRATCH: usize = 64 << 10;
 
 /// Reads in one poll, after which a busy link lets the others of its worker go on: 512 KiB, some 150 µs of work.
 const READS_PER_POLL: usize = 8;
@@ -31,11 +28,6 @@ const READS_PER_POLL: usize = 8;
 /// The tap holds no more of a message than this, and of what stands between its frames. More is held of no honest peer, and
 /// goes on.
 const MAX_HELD: usize = 8 << 20;
-
-thread_local! {
-    /// Borrowed only inside a poll, so that all links of a worker can use the same one.
-    static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
-}
 
 /// One direction of a link.
 #[derive(Debug)]
@@ -262,16 +254,13 @@ impl Pump {
         if let Some(early) = self.early.take() {
             return Poll::Ready(take(self, cx, &early));
         }
-        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+        scratch::lend(|scratch| {
             let front = self.withheld.restore(scratch);
-            let mut buffer = ReadBuf::new(&mut scratch[front..]);
-            if let Err(error) = ready!(Pin::new(from).poll_read(cx, &mut buffer)) {
-                return Poll::Ready(Some(Stop::SourceLost(Some(error))));
-            }
-            let read = buffer.filled().len();
-            if read == 0 {
-                return Poll::Ready(Some(Stop::SourceLost(None)));
-            }
+            let read = match ready!(scratch::poll_fill(cx, from, &mut scratch[front..])) {
+                Ok(0) => return Poll::Ready(Some(Stop::SourceLost(None))),
+                Ok(read) => read,
+                Err(error) => return Poll::Ready(Some(Stop::SourceLost(Some(error)))),
+            };
             self.withheld.forget();
             self.judge.signs.life = true;
             Poll::Ready(take(self, cx, &scratch[..front + read]))

@@ -1,0 +1,36 @@
+//! The buffer that all links of a worker read into, one after the other: so each has a large one, and none owns it while it
+//! waits. It refuses to know what is read.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Bytes read at once. It decides the cost per byte of a busy link, and costs an idle one nothing.
+const SCRATCH: usize = 64 << 10;
+
+thread_local! {
+    static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// Lends the buffer. Only inside a poll, so that all links can use the same one.
+#[inline]
+pub(super) fn lend<T>(to: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH_BUFFER.with_borrow_mut(|scratch| to(scratch))
+}
+
+/// Reads once into `buffer`, and tells how much: 0 at the end.
+///
+/// Cancel safe.
+#[inline]
+pub(super) fn poll_fill<R: AsyncRead + Unpin>(
+    cx: &mut Context<'_>,
+    from: &mut R,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}
