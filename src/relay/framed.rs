@@ -20,7 +20,7 @@ use super::utf8::Utf8;
 
 mod ends;
 
-use ends::{Input, Out, at_once};
+use self::ends::{Input, Out, at_once};
 
 /// One direction of a link, frame by frame.
 #[derive(Debug)]
