@@ -57,6 +57,8 @@ async fn serve_connection(stream: TcpStream, desk: Rc<Desk<impl Operations>>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIMEOUT)
+        // Else a request would be dropped unread whose end of the stream comes with it.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         record::operator_failed(&error);
