@@ -11,7 +11,6 @@ use super::Peer;
 use super::framed::Framed;
 use super::pending::Pending;
 use super::pump::{Boundary, Flow, Stop};
-use super::scan::Violation;
 
 /// What comes behind the judge of a pump.
 #[derive(Debug)]
@@ -66,9 +65,9 @@ impl Forwarder {
     }
 
     /// The close frame that goes on for this one of the source's.
-    pub(super) fn close(&mut self, close: Vec<u8>) -> Result<Vec<u8>, Violation> {
+    pub(super) fn close(&mut self, close: Vec<u8>) -> Vec<u8> {
         match self {
-            Self::Verbatim => Ok(close),
+            Self::Verbatim => close,
             Self::Framed(framed) => framed.close(&close),
         }
     }

@@ -98,12 +98,11 @@ impl Framed {
     }
 
     /// The close frame, built anew.
-    pub(super) fn close(&mut self, close: &[u8]) -> Result<Vec<u8>, Violation> {
+    pub(super) fn close(&mut self, close: &[u8]) -> Vec<u8> {
         let mut cx = Context::from_waker(Waker::noop());
-        match self.carry(&mut cx, close, 1, Out::<Sink>::default(), &Flow::default()) {
-            (_, Err(Stop::Violation(violation))) => Err(violation),
-            (out, _) => Ok(out.gathered),
-        }
+        let (out, carried) = self.carry(&mut cx, close, 1, Out::<Sink>::default(), &Flow::default());
+        debug_assert!(carried.is_ok(), "its reason was judged");
+        out.gathered
     }
 
     /// The frames that end in `bytes`, of which the first may have begun before.
@@ -191,8 +190,7 @@ impl Framed {
     /// Takes note of a frame that goes on; false: it does not, for its text is none.
     fn follow(&mut self, fin: bool, opcode: OpCode, payload: &[u8]) -> bool {
         let is_text = match (opcode, &mut self.message) {
-            (OpCode::Ping | OpCode::Pong, _) => return true,
-            (OpCode::Close, _) => return payload.get(2..).is_none_or(|reason| str::from_utf8(reason).is_ok()),
+            (OpCode::Close | OpCode::Ping | OpCode::Pong, _) => return true,
             (OpCode::Binary, _) if !fin => {
                 self.message = Some(Message::Binary);
                 true

@@ -318,7 +318,7 @@ impl Pump {
         if matches!(sent, Err(Stop::Violation(_))) {
             self.drop_held();
         } else if matches!(walked.stop, Some(Stop::Close(_))) {
-            let close = self.forwarder.close(self.judge.take_close()).map_err(Stop::Violation)?;
+            let close = self.forwarder.close(self.judge.take_close());
             self.judge.replace_close(close);
         }
         sent

@@ -54,22 +54,22 @@ async fn where_only_whole_frames_go_on_no_memory_is_taken_for_what_is_announced(
 }
 
 #[tokio::test]
-async fn where_only_whole_frames_go_on_a_message_of_15_mib_costs_twice_its_length_and_not_for_long() {
+async fn where_only_whole_frames_go_on_a_message_costs_a_few_times_its_length_however_many_come() {
     let relay = Relay::start_framed().await;
     let mut link = relay.link().await;
     let length = 15 << 20;
     let message = [header(true, TEXT, false, length), vec![b'x'; usize::try_from(length).unwrap()]].concat();
-    let (before, mut first) = (relay.peak(), None);
-    for _ in 0..3 {
+    let before = relay.peak();
+    for _ in 0..8 {
         let (sent, received) =
             tokio::join!(link.upstream.write_all(&message), read_exactly(&mut link.client, message.len()));
         sent.unwrap();
         assert!(received == message, "the message arrives as it was sent");
-        first.get_or_insert_with(|| relay.peak());
     }
-    let (cost, growth) = (first.unwrap() - before, relay.peak() - first.unwrap());
-    println!("one costs {cost} bytes, two more {growth}");
-    assert!(cost < 35 * MIB && growth < 2 * MIB, "one message of 15 MiB costs {cost} bytes, two more {growth}");
+    let cost = relay.peak() - before;
+    println!("messages of 15 MiB cost {cost} bytes");
+    // Kept, read, and not taken yet; and what the allocator has not given back.
+    assert!(cost < 75 * MIB, "messages of 15 MiB cost {cost} bytes");
 }
 
 async fn read_exactly(stream: &mut TcpStream, length: usize) -> Vec<u8> {
