@@ -5,8 +5,8 @@
 use realtime_relay::relay::Peer;
 use serde_json::Value;
 
-use crate::forwarder;
-use crate::frame::{CLOSE, Frame, PING, PONG, TEXT, decode};
+use crate::forwarder::{self, Forwarder};
+use crate::frame::{CLOSE, Frame, PING, PONG, TEXT, decode, masked};
 use crate::world::Outcome;
 
 /// The length of the payload of the relay's own pings. Those of peers are longer.
@@ -90,7 +90,8 @@ pub fn deliver(link: &Outcome, to: Peer) -> Result<Delivery, String> {
     if let (Some(close), Some((_, theirs))) = (&delivery.close, said_close) {
         delivery.close_is_theirs = close.payload == theirs.payload;
     }
-    delivery.take_rest(&said, rest_said, rest).map_err(|why| format!("to the {}: {why}", to.name()))?;
+    let anew = link.forwarder == Forwarder::Framed;
+    delivery.take_rest(&said, rest_said, rest, anew).map_err(|why| format!("to the {}: {why}", to.name()))?;
     delivery.look_for_missing(&said);
     // Only the newest ping is known to be the one whose pong is taken out.
     if let Some(ping) = last_ping
@@ -178,8 +179,8 @@ impl Delivery {
         Ok(true)
     }
 
-    /// What arrived of a frame that did not arrive whole.
-    fn take_rest(&mut self, said: &[(usize, Frame)], rest_said: &[u8], rest: &[u8]) -> Result<(), String> {
+    /// What arrived of a frame that did not arrive whole. `anew`: it was built anew, under another mask.
+    fn take_rest(&mut self, said: &[(usize, Frame)], rest_said: &[u8], rest: &[u8], anew: bool) -> Result<(), String> {
         if rest.is_empty() {
             return Ok(());
         }
@@ -196,7 +197,7 @@ impl Delivery {
             Some((_, frame)) => frame.bytes(),
             None => rest_said.to_vec(),
         };
-        if whole.starts_with(rest) {
+        if whole.starts_with(rest) || (anew && bare(&whole).starts_with(&bare(rest))) {
             self.frames += 1;
             self.bytes += rest.len() as u64;
             return Ok(());
@@ -219,6 +220,24 @@ impl Delivery {
         self.missing_is_unfinished = last_data.is_some_and(|frame| !frame.fin) && whole_messages == 0;
         self.missing = missing.len();
     }
+}
+
+/// The front of a frame as if it had no mask.
+fn bare(bytes: &[u8]) -> Vec<u8> {
+    let [first, second, ..] = *bytes else { return bytes.to_vec() };
+    let at = match second & 0x7f {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    let (head, rest) = bytes.split_at(at.min(bytes.len()));
+    let mut bare = [&[first, second & 0x7f], &head[2..]].concat();
+    match rest.split_first_chunk() {
+        _ if second & 0x80 == 0 => bare.extend(rest),
+        Some((key, payload)) => bare.extend(masked(payload, *key)),
+        None => {}
+    }
+    bare
 }
 
 /// The answer to a ping of the relay's.

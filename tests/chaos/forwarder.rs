@@ -15,12 +15,14 @@ use realtime_relay::relay::tap::{EventTap, Observe, Tap};
 pub enum Forwarder {
     /// Bytes as they are.
     Verbatim,
+    /// Whole frames.
+    Framed,
 }
 
 impl Forwarder {
     /// That of a link; every seed has links of each.
     pub fn draw(rng: &mut Rng) -> Self {
-        const ALL: [Forwarder; 1] = [Forwarder::Verbatim];
+        const ALL: [Forwarder; 2] = [Forwarder::Verbatim, Forwarder::Framed];
         ALL[rng.usize(..ALL.len())]
     }
 }
@@ -46,9 +48,9 @@ pub async fn run<S: Stream, T: Tap>(
     orders: &Orders,
     link: usize,
 ) -> LinkReport {
-    match forwarder {
-        Forwarder::Verbatim => {
-            Link::new(client, upstream, tap, Rc::new(limits), traffic).run(orders, &request_id(link)).await
-        }
+    let mut it = Link::new(client, upstream, tap, Rc::new(limits), traffic);
+    if forwarder == Forwarder::Framed {
+        it = it.framed();
     }
+    it.run(orders, &request_id(link)).await
 }
