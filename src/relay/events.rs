@@ -2,7 +2,10 @@
 //!
 //! It refuses to know frames, streams and prices: text goes in, an [`Event`] comes out.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 mod session;
 mod usage;
@@ -107,13 +110,41 @@ pub fn name_of(names: Names, event_type: &str) -> Option<Name> {
     names.iter().find(|(text, _)| *text == event_type).map(|(_, name)| *name)
 }
 
-/// The top-level `type` of an event; `None` where the text is no JSON object or has no such string.
+/// The top-level `type` of an event, the first where it is repeated; `None` where the text is no JSON object or that is no
+/// string.
 pub fn top_level_type(text: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Typed {
-        r#type: String,
+    serde_json::from_slice(text).ok().and_then(|FirstType(event_type)| event_type)
+}
+
+/// By hand, since a derived one takes an array for an object, and none with a `type` that is repeated.
+struct FirstType(Option<String>);
+
+impl<'de> Deserialize<'de> for FirstType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FirstTypeVisitor)
     }
-    serde_json::from_slice::<Typed>(text).ok().map(|event| event.r#type)
+}
+
+struct FirstTypeVisitor;
+
+impl<'de> Visitor<'de> for FirstTypeVisitor {
+    type Value = FirstType;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<FirstType, A::Error> {
+        let mut first = None;
+        while let Some(key) = pairs.next_key::<String>()? {
+            if key == "type" && first.is_none() {
+                first = Some(pairs.next_value::<serde_json::Value>()?);
+            } else {
+                pairs.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(FirstType(first.and_then(|first| first.as_str().map(str::to_owned))))
+    }
 }
 
 /// What `text`, whose type is `name`, says. A `response.done` always says something: in doubt, that it is unreadable.

@@ -141,6 +141,34 @@ fn only_the_top_level_type_counts() {
     assert_eq!(event(r#"["type","response.done"]"#), []);
 }
 
+/// Found by fuzzing: the array was recorded as a response that cannot be read.
+#[test]
+fn an_array_is_no_event() {
+    for text in [r#"["response.done"]"#, r#"[ "response.done" ]"#, r#"[["response.done"]]"#] {
+        assert_eq!(event(text), [], "{text}");
+    }
+}
+
+/// Found by fuzzing: it was missed where the type did not stand in front.
+#[test]
+fn of_a_type_that_is_repeated_the_first_decides_wherever_it_stands() {
+    let response = r#""response":{"id":"r","status":"completed"}"#;
+    for text in [
+        format!(r#"{{"type":"response.done","type":"error",{response}}}"#),
+        format!(r#"{{{response},"type":"response.done","type":"error"}}"#),
+        format!(r#"{{"type":"response\u002edone",{response},"type":1}}"#),
+    ] {
+        assert_eq!(event(&text), [done("r", "completed", Usage::default())], "{text}");
+    }
+    for text in [
+        format!(r#"{{"type":"error","type":"response.done",{response}}}"#),
+        format!(r#"{{{response},"type":"error","type":"response.done"}}"#),
+        format!(r#"{{"type":1,"type":"response.done",{response}}}"#),
+    ] {
+        assert_eq!(event(&text), [], "{text}");
+    }
+}
+
 #[test]
 fn a_binary_message_is_no_event() {
     assert_eq!(events(&[wire::frame(true, BINARY, sample("response_done_ga"))], &[usize::MAX]), []);
