@@ -69,6 +69,8 @@
 //!
 //! What a service manager is told of all this goes through [`control::notify`].
 
+#![forbid(unsafe_code)]
+
 pub mod app;
 pub mod commands;
 pub mod control;

@@ -1,11 +1,13 @@
-//! The operator's page says of every alert what it means, and names only files that there are.
+//! The operator's page says of every alert what it means, and names only files that there are; the page on security names
+//! only tests that there are.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::shipped::text;
 
 fn page() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap()
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap()
 }
 
 /// What follows this word in each line that begins with it.
@@ -41,4 +43,29 @@ fn every_file_that_the_page_names_is_there() {
     for file in files {
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file}");
     }
+}
+
+#[test]
+fn every_test_that_holds_a_promise_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let promises = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    // No setting has a name of so many words.
+    let named = promises.split('`').skip(1).step_by(2).filter(|code| code.matches('_').count() > 2);
+    let named: Vec<_> = named.filter(|code| !code.contains([' ', '/', '='])).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let code = rust_in(root.join("src")) + &rust_in(root.join("tests"));
+    let missing: Vec<_> = named.into_iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// All the Rust in a folder and below it.
+fn rust_in(folder: PathBuf) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| match path.extension() {
+            None if path.is_dir() => rust_in(path),
+            Some(extension) if extension == "rs" => fs::read_to_string(path).unwrap(),
+            _ => String::new(),
+        })
+        .collect()
 }

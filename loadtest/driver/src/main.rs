@@ -8,6 +8,8 @@
 //!
 //! `soak` puts one load on the relay for a long time, and judges whether anything grows ([`soak`]).
 
+#![forbid(unsafe_code)]
+
 mod account;
 mod bars;
 mod compare;
