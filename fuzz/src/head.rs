@@ -1,10 +1,12 @@
 //! An HTTP head, read as naively as can be: lines, names, values. It refuses to know hyper.
 
+use std::borrow::Cow;
+
 /// A head, and what is behind it.
 #[derive(Debug)]
 pub struct Head<'b> {
-    /// The first line.
-    pub first: &'b str,
+    /// The first line; whatever in it is no UTF-8 is replaced.
+    pub first: Cow<'b, str>,
     /// Names in lower case, values without white space around them.
     pub headers: Vec<(String, &'b [u8])>,
     /// Where it ends.
@@ -41,7 +43,7 @@ impl<'b> Head<'b> {
             is_strict &= value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f));
             headers.push((String::from_utf8_lossy(name).to_ascii_lowercase(), value.trim_ascii()));
         }
-        Some(Self { first: str::from_utf8(first).ok()?, headers, end, is_strict })
+        Some(Self { first: String::from_utf8_lossy(first), headers, end, is_strict })
     }
 
     /// Each value of a header.

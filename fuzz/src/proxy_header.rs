@@ -51,7 +51,8 @@ fn header(bytes: &[u8]) -> Option<(Announced, usize)> {
 /// Section 2.1.
 fn line(bytes: &[u8]) -> Option<(Announced, usize)> {
     let length = bytes.iter().position(|byte| *byte == b'\n')? + 1;
-    let line = str::from_utf8(&bytes[..length]).ok()?.strip_suffix("\r\n").filter(|line| !line.contains('\r'))?;
+    let line = String::from_utf8_lossy(&bytes[..length]);
+    let line = line.strip_suffix("\r\n").filter(|line| !line.contains('\r'))?;
     let words: Vec<_> = line.split(' ').collect();
     let announced = match words[..] {
         // Whatever follows is left out; the parser leaves out what follows without a space, too.
@@ -90,7 +91,7 @@ fn block(bytes: &[u8]) -> Option<(Announced, usize)> {
         (0x21, 0x11 | 0x12) => Announced::Client(address(4)?),
         (0x21, 0x21 | 0x22) => Announced::Client(address(16)?),
         (0x21, 0x31 | 0x32) => block.get(..216).map(|_| Announced::Unknown)?,
-        (0x21, 0x00..=0x0f) => Announced::Unknown,
+        (0x21, 0x00) => Announced::Unknown,
         _ => return None,
     };
     Some((announced, 16 + block.len()))

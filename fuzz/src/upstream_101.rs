@@ -87,11 +87,14 @@ async fn leg(candidate: &Candidate) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The first head that is not one of those 1xx which only announce another, and where it begins.
+/// The first head that is not one of those 1xx which only announce another, and where it begins. All of them have to be
+/// strict for it to be so.
 fn final_head(answer: &[u8]) -> Option<(Head<'_>, usize)> {
-    let mut begin = 0;
+    let (mut begin, mut is_strict) = (0, true);
     loop {
-        let head = Head::parse(&answer[begin..])?;
+        let mut head = Head::parse(&answer[begin..])?;
+        is_strict &= head.is_strict;
+        head.is_strict = is_strict;
         match status(&head) {
             Some(100..200) if status(&head) != Some(101) => begin += head.end,
             _ => return Some((head, begin)),

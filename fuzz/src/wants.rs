@@ -6,9 +6,7 @@ use super::stage::KEY;
 
 /// Whether this head asks for a link, rightly.
 pub fn may_have_a_link(head: &Head<'_>) -> bool {
-    let Some(target) = head.first.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1")) else {
-        return false;
-    };
+    let Some(target) = target(head) else { return false };
     let (path, query) = path_and_query(target);
     let query = decoded(query);
     ["/v1/realtime", "/openai/v1/realtime", "/openai/realtime"].contains(&path)
@@ -21,6 +19,16 @@ pub fn may_have_a_link(head: &Head<'_>) -> bool {
         && head.all("origin").all(|origin| origin.iter().all(|byte| *byte == b'\t' || (b' '..0x7f).contains(byte)))
         && key(head, &query).is_some_and(|key| key.trim() == KEY)
         && asks_for_a_route(&query)
+}
+
+/// Whether its target is such as anybody may write.
+pub fn has_a_plain_target(head: &Head<'_>) -> bool {
+    target(head).is_some_and(|target| target.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%/?&=+:".contains(&b)))
+}
+
+fn target<'h>(head: &'h Head<'_>) -> Option<&'h str> {
+    let target = head.first.strip_prefix("GET ")?.strip_suffix(" HTTP/1.1")?;
+    (!target.contains(' ')).then_some(target)
 }
 
 /// Of a target in any form (RFC 9112 section 3.2).
