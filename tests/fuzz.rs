@@ -62,9 +62,9 @@ fn hold(target: &str, changes: usize, holds: fn(&[u8])) {
         eprintln!("{}", file.display());
         holds(seed);
         for _ in 0..changes {
-            let changed = changed(seed, &seeds, &mut random);
-            eprintln!("{:?}", String::from_utf8_lossy(&changed));
-            holds(&changed);
+            let input = changed(seed, &seeds, &mut random);
+            eprintln!("{:?}", String::from_utf8_lossy(&input));
+            holds(&input);
         }
     }
 }

@@ -170,12 +170,16 @@ fn offences(header: &Header, sender: Peer, open: Option<u64>, max_message_bytes:
 
 /// What section 7.4 and the registry that it founded have against a close frame.
 fn close_offences(payload: &[u8]) -> Vec<Violation> {
-    let Some((code, _)) = payload.split_first_chunk() else {
+    let Some((code, reason)) = payload.split_first_chunk() else {
         return if payload.is_empty() { Vec::new() } else { vec![Violation::ShortClose] };
     };
     let code = u16::from_be_bytes(*code);
     let registered = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014].contains(&code);
-    if registered || (3000..5000).contains(&code) { Vec::new() } else { vec![Violation::BadCloseCode(code)] }
+    let all = [
+        (!registered && !(3000..5000).contains(&code), Violation::BadCloseCode(code)),
+        (str::from_utf8(reason).is_err(), Violation::InvalidUtf8),
+    ];
+    all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, offence)| offence).collect()
 }
 
 /// A frame of an upstream.
