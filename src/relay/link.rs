@@ -181,18 +181,23 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
         }
     }
 
+    /// What the upstream has said is heard first: if the client ends the link at this moment, that may be what is to be settled.
     fn poll_pumps(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let up = self.up.poll_pass(cx, &mut self.client, &mut self.upstream, &mut NoTap);
-        let lost = match up {
-            Poll::Ready(stop @ Stop::SinkLost(_)) => Poll::Ready(ending(Peer::Client, stop)),
-            Poll::Ready(stop) => return Poll::Ready(ending(Peer::Client, stop)),
-            Poll::Pending => Poll::Pending,
-        };
-        // An upstream that takes nothing more may have said why: a close frame, or the usage of its last response.
-        match self.down.poll_pass(cx, &mut self.upstream, &mut self.client, &mut self.tap) {
-            Poll::Ready(stop) => Poll::Ready(ending(Peer::Upstream, stop)),
-            Poll::Pending => lost,
+        if let Poll::Ready(stop) = self.poll_down(cx) {
+            return Poll::Ready(ending(Peer::Upstream, stop));
         }
+        let stop = ready!(self.up.poll_pass(cx, &mut self.client, &mut self.upstream, &mut NoTap));
+        // An upstream that takes nothing more may have said why: a close frame, or the usage of its last response.
+        if matches!(stop, Stop::SinkLost(_))
+            && let Poll::Ready(stop) = self.poll_down(cx)
+        {
+            return Poll::Ready(ending(Peer::Upstream, stop));
+        }
+        Poll::Ready(ending(Peer::Client, stop))
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        self.down.poll_pass(cx, &mut self.upstream, &mut self.client, &mut self.tap)
     }
 
     #[inline]

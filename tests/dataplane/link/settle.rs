@@ -37,6 +37,22 @@ async fn a_client_that_closes_is_answered_at_once_and_the_upstream_closed_when_a
     assert_eq!((report.client_close, report.upstream_close), (Some(4321), Some(4322)));
 }
 
+/// The relay hears of both at once, and long after the client's last words.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_begins_when_the_client_closes_is_settled_too() {
+    let report = link(LIMITS, async |mut client, mut upstream, _| {
+        upstream.create("resp_1").await;
+        client.send(Frame::close(1000, "bye")).await;
+        client.expect(created("resp_1")).await;
+        client.expect(Frame::close(1000, "")).await;
+        upstream.expect(cancel("resp_1")).await;
+        upstream.finish("resp_1").await;
+        upstream.expect(Frame::close(1000, "bye")).await;
+    })
+    .await;
+    assert_eq!((report.ending.name(), report.unsettled), ("client_close", false));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_close_without_a_code_is_answered_without_one() {
     link(LIMITS, async |mut client, mut upstream, _| {
