@@ -128,7 +128,8 @@ fn judge_answer(sent: &[u8], answer: &[u8]) {
         // hyper's own word for what it cannot parse.
         return assert!([400, 414, 431].contains(&status) && body.is_empty(), "{}", head.first);
     }
-    assert_eq!(head.only("connection"), Some(&b"close"[..]));
+    // For a client of HTTP/1.0 that wants it, hyper adds `keep-alive`, which beside `close` says nothing.
+    assert!(head.lists("connection", "close"), "{:?}", head.headers);
     if sent.trim_ascii_start().starts_with(b"HEAD ") {
         return assert!(body.is_empty());
     }
