@@ -11,6 +11,7 @@ pub mod head;
 pub mod ledger;
 pub mod leg;
 pub mod metrics;
+pub mod offence;
 pub mod operator;
 pub mod proxy;
 pub mod relay;
