@@ -93,9 +93,11 @@ pub fn verify_switch(headers: &HeaderMap, key: &HeaderValue, offered: &[String])
     Ok(())
 }
 
-/// Whether a header that is a list, maybe over several lines, holds `item` in any case (RFC 9110 section 5.6.1).
+/// Whether a header that is a list, maybe over several lines, holds `item` in any case (RFC 9110 section 5.6.1). What else
+/// stands there hides nothing, be it no text at all.
 pub fn lists(headers: &HeaderMap, name: impl AsHeaderName, item: &str) -> bool {
-    items(headers, name).any(|there| there.eq_ignore_ascii_case(item))
+    let items = headers.get_all(name).into_iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    items.map(<[u8]>::trim_ascii).any(|there| there.eq_ignore_ascii_case(item.as_bytes()))
 }
 
 /// The items of a header that is a list.

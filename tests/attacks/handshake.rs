@@ -147,3 +147,18 @@ async fn of_two_upgrades_only_that_to_websocket_is_honoured_and_no_hop_by_hop_he
     asking.opened().await;
     serves(&relay, &upstream).await;
 }
+
+/// A list that held a byte above ASCII was once not read at all, and what it nominates went on.
+#[tokio::test]
+async fn a_nomination_beside_what_is_no_ascii_holds() {
+    let Target { relay, upstream, .. } = Target::new().await;
+    let asking = good(&relay).header("OpenAI-Safety-Identifier", "nominated").header("Connection", MARK);
+    let request = marked(&asking, b"\xff, openai-safety-identifier");
+    let mut wire = connect(&relay).await;
+    wire.send(&request).await;
+    let asked = upstream.accept().await;
+    assert_eq!(asked.head.header("openai-safety-identifier"), None, "{}", asked.head.text());
+    let _theirs = asked.switch().await;
+    assert_eq!(wire.head().await.expect("an answer").status(), 101);
+    serves(&relay, &upstream).await;
+}
