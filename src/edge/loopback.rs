@@ -19,6 +19,15 @@ pub fn is_named(uri: &Uri, headers: &HeaderMap) -> bool {
 
 fn is_loopback(authority: &Authority) -> bool {
     let host = authority.host();
+    // Of `[::1].example.com` the host is said to be `[::1]`; and nobody has a user name here.
+    let is_all = authority.as_str().strip_prefix(host).is_some_and(|rest| rest.is_empty() || is_port(rest));
+    if !is_all {
+        return false;
+    }
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn is_port(text: &str) -> bool {
+    text.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }

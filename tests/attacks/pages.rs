@@ -88,6 +88,22 @@ async fn no_name_that_was_rebound_to_loopback_is_answered() {
     serves(&relay, &upstream).await;
 }
 
+/// What stood behind the bracket of an IPv6 address was once not looked at.
+#[tokio::test]
+async fn a_name_that_begins_like_a_loopback_address_is_none() {
+    let upstream = Upstream::start().await;
+    let relay = local(&upstream).start();
+    for name in
+        ["[::1].evil.example.com", "[::1]evil", "[::1]:80.evil.example.com", "evil@localhost", "a:b@127.0.0.1:80"]
+    {
+        println!("{name}");
+        expect_page_refused(&asking(&relay).with("Host", name).refused().await);
+        assert_eq!(operator(&relay, "/links").host(name).ask().await.status, 403);
+    }
+    upstream.expect_no_connection().await;
+    serves(&relay, &upstream).await;
+}
+
 /// What a page can send without asking anybody: a GET, a form, an image; and what asks first.
 #[tokio::test]
 async fn no_request_of_a_page_is_granted_anything() {
