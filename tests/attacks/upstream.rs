@@ -39,13 +39,14 @@ async fn a_forged_101_is_no_link_and_what_comes_with_it_is_nobodys() {
     let relay = Relay::to(&upstream).start();
     let early = Frame::text("forged").bytes();
     let accept = |asked: &Asked| asked.switching("").split("Accept: ").nth(1).unwrap()[..28].to_owned();
-    let forgeries: [fn(&str, &str) -> String; 11] = [
+    let forgeries: [fn(&str, &str) -> String; 12] = [
         |valid, own| valid.replace(own, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
         |valid, own| valid.replace(own, &own.to_ascii_lowercase()),
         |valid, own| valid.replace(own, &format!("{own}=")),
         |valid, own| valid.replace(own, &format!("{own}, {own}")),
         |valid, own| valid.replace(own, &format!("{own}\r\nSec-WebSocket-Accept: {own}")),
         |valid, own| valid.replace(own, ""),
+        |valid, _| valid.replace("HTTP/1.1 101", "HTTP/1.0 101"),
         |valid, _| valid.replace("HTTP/1.1 101", "HTTP/1.1 100"),
         |valid, _| valid.replace("HTTP/1.1 101", "HTTP/1.1 200"),
         |valid, _| valid.replace("Upgrade: websocket", "Upgrade: h2c"),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use hyper::{Response, StatusCode, Version};
 use tokio::time::{Instant, timeout};
 
 use super::connect::connect;
@@ -95,7 +95,8 @@ async fn open(candidate: &Candidate, wanted: &Wanted) -> Result<OpenLeg, Failure
 /// Sends the upgrade, and verifies its answer.
 async fn switch(stream: Conn, ask: Ask) -> Result<OpenLeg, Failure> {
     let judge = async |response: Response<Incoming>| match response.status() {
-        StatusCode::SWITCHING_PROTOCOLS => Ok(response),
+        StatusCode::SWITCHING_PROTOCOLS if response.version() == Version::HTTP_11 => Ok(response),
+        StatusCode::SWITCHING_PROTOCOLS => Err(Failure::NotHttp("its 101 is none of HTTP/1.1")),
         _ => Err(refused(response).await),
     };
     let (response, stream, early) = exchange(stream, ask.request, judge).await?;
