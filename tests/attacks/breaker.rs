@@ -77,6 +77,30 @@ async fn no_key_of_its_own_opens_it_where_keys_go_through() {
     expect_untouched(&relay).await;
 }
 
+/// What a client asks for was once sent on however long it had grown, and a server that hangs up on a target of 64 KiB instead of
+/// refusing it looked like one that fails.
+#[tokio::test]
+async fn a_target_that_grows_too_long_is_refused_and_not_sent() {
+    let upstream = Upstream::start().await;
+    let twice = format!("{}/{{model}}/ws?model={{model}}", upstream.base_url());
+    for relay in [Relay::to(&upstream).start(), Relay::to_url(&twice).kind("compatible").start()] {
+        // Three characters, of which nine are made; one, of which three are made; and a name that is long by itself.
+        let grows = ["%FF".repeat(1_000), "'".repeat(3_000), "x".repeat(12_000)];
+        for long in &grows {
+            for query in [format!("model=m&voice={long}"), format!("model={long}")] {
+                let refused = client(&relay).key("key-of-acme").query(&query).refused().await;
+                refused.expect(400, "invalid_query", "invalid_request_error");
+            }
+        }
+        expect_untouched(&relay).await;
+    }
+    upstream.expect_no_connection().await;
+    let relay = Relay::to(&upstream).start();
+    let asking = good(&relay).query(&format!("voice={}", "x".repeat(7_000))).ask().await;
+    let _theirs = upstream.leg().await;
+    asking.opened().await;
+}
+
 #[tokio::test]
 async fn no_moment_of_leaving_opens_it() {
     let upstream = Upstream::start().await;

@@ -87,7 +87,7 @@ pub async fn dial(
 }
 
 async fn open(candidate: &Candidate, wanted: &Wanted) -> Result<OpenLeg, Failure> {
-    let ask = kind::ask(candidate, wanted).ok_or(Failure::UnsendableKey)?;
+    let ask = kind::ask(candidate, wanted)?;
     let stream = connect(&candidate.upstream).await?;
     switch(stream, ask).await
 }

@@ -53,6 +53,9 @@ pub enum Failure {
     /// The client's own key cannot stand in a header.
     #[error("the client's key cannot stand in a header")]
     UnsendableKey,
+    /// What the client asks for is too long to ask for.
+    #[error("what the client asks for is too long")]
+    UnsendableTarget,
 }
 
 /// Why a proxy gave no tunnel. Only the operator knows that there is a proxy, so its name stays unsaid too.
@@ -152,6 +155,7 @@ impl Failure {
             Self::Answer { .. } => "answer",
             Self::FirstEvent(_) => "first_event",
             Self::UnsendableKey => "unsendable_key",
+            Self::UnsendableTarget => "unsendable_target",
         }
     }
 
@@ -162,7 +166,7 @@ impl Failure {
             Self::Dns(_) | Self::Tcp(_) | Self::Tls(_) | Self::Proxy(_) | Self::Timeout(_) | Self::NotHttp(_) => {
                 Verdict::Counts
             }
-            Self::UnsendableKey => Verdict::ClientsOwn,
+            Self::UnsendableKey | Self::UnsendableTarget => Verdict::ClientsOwn,
             Self::Answer { status, retry_after, .. } => match *status {
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if passthrough => {
                     Verdict::ClientsOwn
@@ -199,6 +203,7 @@ impl Failure {
             Self::Timeout(_) => Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message),
             Self::NotHttp(_) => bad_gateway("upstream_refused"),
             Self::UnsendableKey => Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message),
+            Self::UnsendableTarget => Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", message),
             Self::Answer { status, retry_after, body } => {
                 let refusal = answer(status, body, passthrough, message);
                 match retry_after.filter(|_| refusal.status != StatusCode::BAD_GATEWAY) {

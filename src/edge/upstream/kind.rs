@@ -12,6 +12,7 @@ use hyper::header::{
 use hyper::{Request, Uri};
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
+use super::failure::Failure;
 use super::{Candidate, Wanted};
 use crate::control::config::{Kind, Secret};
 use crate::edge::handshake::{self, VERSION, WEBSOCKET};
@@ -35,14 +36,24 @@ pub struct Ask {
     pub offered: Vec<String>,
 }
 
-/// The request that opens a leg at this candidate. `None`: it cannot be written in HTTP, because the client's own key
-/// holds characters that no header may.
-pub fn ask(candidate: &Candidate, wanted: &Wanted) -> Option<Ask> {
+/// The longest target that is asked for, in bytes: what usual servers read. Encoded anew, what a client asks for may have grown
+/// to nine times its size, and servers refuse too long a target in their own ways, some by hanging up: that would look like
+/// their fault.
+const MAX_TARGET: usize = 8 << 10;
+
+/// The request that opens a leg at this candidate.
+pub fn ask(candidate: &Candidate, wanted: &Wanted) -> Result<Ask, Failure> {
+    let target = target(candidate, wanted).ok_or(Failure::UnsendableTarget)?;
+    asking(target, candidate, wanted).ok_or(Failure::UnsendableKey)
+}
+
+/// The same with this target. `None`: the client's own key holds characters that no header may.
+fn asking(target: Uri, candidate: &Candidate, wanted: &Wanted) -> Option<Ask> {
     let upstream = &candidate.upstream.config;
     let key = handshake::new_key();
     let offered = offered(&upstream.kind);
     let mut request = Request::new(Empty::new());
-    *request.uri_mut() = target(candidate, wanted)?;
+    *request.uri_mut() = target;
     let headers = request.headers_mut();
     headers.extend(candidate.forwarded.clone());
     for (name, value) in &upstream.headers {
@@ -92,7 +103,7 @@ fn credential(kind: &Kind, secret: &Secret) -> Option<(HeaderName, HeaderValue)>
     Some((name, value))
 }
 
-/// Path and query of the request.
+/// Path and query of the request. `None`: they are too long.
 fn target(candidate: &Candidate, wanted: &Wanted) -> Option<Uri> {
     let upstream = &candidate.upstream.config;
     let base = &upstream.url.path_and_query;
@@ -116,7 +127,7 @@ fn target(candidate: &Candidate, wanted: &Wanted) -> Option<Uri> {
             with_query(&asked, &wanted.query)
         }
     };
-    Uri::try_from(target).ok()
+    Uri::try_from(target).ok().filter(|target| target.path().len() + target.query().map_or(0, str::len) < MAX_TARGET)
 }
 
 fn escaped(text: &str) -> String {
