@@ -1,8 +1,10 @@
 //! A hostile upstream that has switched: what it says before anybody listens is neither kept without bound nor answered for ever.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::good;
-use super::upstream::asked;
-use crate::support::frame::Frame;
+use super::upstream::{TAKEN, asked, pour};
+use crate::support::frame::{Frame, TEXT, header};
 use crate::support::relay::Relay;
 use crate::support::upstream::Upstream;
 use crate::support::within;
@@ -29,6 +31,61 @@ async fn json_of_any_depth_is_read_or_not_but_survived() {
     let asking = good(&relay).ask().await;
     let _theirs = upstream.accept().await.switch_with(&[Frame::text("{}")]).await;
     asking.opened().await;
+}
+
+/// Frames that are no event were once kept without bound while an event was awaited: here as many as come in two seconds.
+#[tokio::test]
+async fn frames_that_are_no_event_are_not_kept_without_bound_while_one_is_awaited() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).awaits_first_event().start();
+    let fragments = [header(false, TEXT, false, 0), header(false, 0, false, 0).repeat(20_000)].concat();
+    for flood in [Frame::pong([b'x'; 125]).bytes().repeat(400), fragments] {
+        let (mut asking, asked) = asked(&relay, &upstream).await;
+        let mut leg = asked.switch().await;
+        let taken = AtomicUsize::new(0);
+        let pouring = async {
+            // A message that has begun goes on.
+            let goes_on = if flood[0] & 0x0f == TEXT { &flood[2..] } else { &flood[..] };
+            let mut next = &flood[..];
+            while leg.try_raw(next).await {
+                taken.fetch_add(next.len(), Ordering::Relaxed);
+                next = goes_on;
+            }
+        };
+        let opening = async {
+            assert!(asking.is_opened().await, "the link begins without an event");
+            taken.load(Ordering::Relaxed)
+        };
+        let taken = within("the link to begin", async {
+            tokio::select! {
+                taken = opening => taken,
+                () = pouring => panic!("the upstream is cut"),
+            }
+        });
+        let taken = taken.await;
+        println!("{taken} bytes were taken before the link began");
+        assert!(taken < TAKEN, "{taken} bytes were taken before the link began");
+        asking.leave();
+    }
+    let asking = good(&relay).ask().await;
+    let _theirs = upstream.accept().await.switch_with(&[Frame::text("{}")]).await;
+    asking.opened().await;
+}
+
+/// The same of a leg that waits for its client, which may be for long: it is given up.
+#[tokio::test]
+async fn a_waiting_leg_that_says_what_is_no_event_is_given_up() {
+    let upstream = Upstream::start().await;
+    let models = "warm = 1\nmodels = { gpt-realtime = \"gpt-realtime\" }";
+    let relay = Relay::to(&upstream).upstream(models).start();
+    let mut leg = upstream.leg().await;
+    let taken = pour(&mut leg, &Frame::pong([b'x'; 125]).bytes().repeat(400)).await;
+    assert!(taken < TAKEN, "{taken} bytes were kept of a waiting leg");
+    // Another one waits, and serves.
+    let mut theirs = upstream.leg().await;
+    let mut client = good(&relay).open().await;
+    client.text("up").await;
+    theirs.expect_text("up").await;
 }
 
 /// Pings are answered while an event is awaited; who does not read the answers is cut, and not waited for.

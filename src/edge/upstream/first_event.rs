@@ -22,7 +22,7 @@ use crate::relay::scan::{Control, Scan, Step};
 
 /// How long an upstream that should speak first may stay silent. Then the link begins without its word.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A first event of more than this is no refusal.
+/// A first event of more than this is no refusal, and no more than this is kept while one is waited for.
 const MAX_EVENT: usize = 64 << 10;
 /// Bytes read at once. An upstream's first words are short.
 const READ: usize = 4 << 10;
@@ -35,6 +35,8 @@ pub struct Listening {
     bytes: Vec<u8>,
     /// Up to here it was scanned.
     at: usize,
+    /// From here on no event has come.
+    waited_from: usize,
     /// The payload of the message under way.
     text: Vec<u8>,
     scan: Scan,
@@ -44,7 +46,7 @@ impl Listening {
     /// Listens to a leg whose first bytes are in `early`.
     pub fn new(stream: Conn, early: Bytes, max_message_bytes: u64) -> Self {
         let scan = Scan::new(Peer::Upstream, max_message_bytes);
-        Self { stream, bytes: early.into(), at: 0, text: Vec::new(), scan }
+        Self { stream, bytes: early.into(), at: 0, waited_from: 0, text: Vec::new(), scan }
     }
 
     /// Waits for the first data or close frame, or until patience ends. Fails where it is a refusal.
@@ -108,13 +110,15 @@ impl Listening {
         loop {
             let (length, step) = self.scan.step(&self.bytes[self.at..])?;
             match step {
+                // What is no event and yet is kept counts as well: pongs, and fragments with nothing in them.
+                Step::Starved if self.at - self.waited_from >= MAX_EVENT => return Ok(self.event()),
                 Step::Starved => return Ok(Next::Read),
                 Step::Data(piece) => {
                     self.text.extend_from_slice(piece.payload);
                     self.at += length;
                     if piece.last || self.text.len() >= MAX_EVENT {
                         let text = std::mem::take(&mut self.text);
-                        return if piece.last { judge(&text).map(|()| Next::Event) } else { Ok(Next::Event) };
+                        return if piece.last { judge(&text).map(|()| self.event()) } else { Ok(self.event()) };
                     }
                 }
                 Step::Control(control) => match control.opcode {
@@ -128,6 +132,12 @@ impl Listening {
                 },
             }
         }
+    }
+
+    /// From here on the next one is waited for.
+    fn event(&mut self) -> Next {
+        self.waited_from = self.at;
+        Next::Event
     }
 }
 
