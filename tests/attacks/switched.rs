@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::good;
+use super::leaving::open;
 use super::upstream::{TAKEN, asked, pour};
+use super::{KIB, costs_less, good};
+use crate::process::Relay as Process;
 use crate::support::frame::{Frame, TEXT, header};
 use crate::support::relay::Relay;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Serving, Upstream};
 use crate::support::within;
 
 /// JSON so deep that whoever takes it apart by calling itself runs out of stack.
@@ -108,4 +110,31 @@ async fn pings_whose_answers_nobody_reads_are_not_answered_for_ever() {
     let asking = good(&relay).ask().await;
     let _theirs = upstream.accept().await.switch_with(&[Frame::text("{}")]).await;
     asking.opened().await;
+}
+
+/// An upstream's own request id was once kept with each link at whatever length.
+#[tokio::test]
+async fn what_an_upstream_calls_a_link_costs_nothing_however_long_it_is() {
+    // Enough that what an allocator keeps, whatever the number of links, is little to each.
+    const LINKS: i64 = 800;
+    const EACH: i64 = 24 * KIB;
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let upstream = Upstream::start().await;
+    let _serving: Serving = upstream.serve(|asked| async {
+        let id = format!("x-request-id: {}\r\n", "x".repeat(50_000));
+        let switching = asked.switching(&id);
+        asked.begin_switch(switching.as_bytes()).await.echo().await;
+    });
+    let relay = Process::start_before(&format!("127.0.0.1:{}", upstream.port()), "").await;
+    let mut links = Vec::new();
+    for _ in 0..20 {
+        links.push(open(&relay).await);
+    }
+    let before = relay.pss();
+    for _ in 0..LINKS {
+        links.push(open(&relay).await);
+    }
+    let each = costs_less(EACH, LINKS, &relay, before).await;
+    println!("a link with an id of 50,000 bytes costs {each} bytes");
+    drop(open(&relay).await);
 }

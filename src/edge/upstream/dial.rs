@@ -24,6 +24,8 @@ use crate::edge::tls::Conn;
 
 /// Of an upstream's own refusal, this much goes to the client.
 const MAX_BODY: usize = 64 << 10;
+/// So much of an upstream's own request id is kept with each link, in bytes. Those there are have 36.
+const MAX_REQUEST_ID: usize = 128;
 
 /// An upstream leg that stands.
 #[derive(Debug)]
@@ -102,7 +104,8 @@ async fn switch(stream: Conn, ask: Ask) -> Result<OpenLeg, Failure> {
     let (response, stream, early) = exchange(stream, ask.request, judge).await?;
     handshake::verify_switch(response.headers(), &ask.key, &ask.offered).map_err(Failure::NotHttp)?;
     let request_id = response.headers().get(REQUEST_ID);
-    let request_id = request_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+    let request_id = request_id.map(|id| &id.as_bytes()[..id.len().min(MAX_REQUEST_ID)]);
+    let request_id = request_id.map(|id| String::from_utf8_lossy(id).into_owned());
     Ok(OpenLeg { stream, early, request_id, opened_as: None, took: Took::default() })
 }
 
