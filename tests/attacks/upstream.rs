@@ -88,30 +88,25 @@ async fn a_head_without_end_is_cut_off() {
     }
 }
 
-/// Answers that never come to their end, in single bytes or in a stream: the dial has its deadline, and the worker goes on
-/// serving others.
+/// Answers that trickle and never come to their end: the dial has its deadline, and the worker goes on serving others.
 #[tokio::test]
 async fn an_answer_that_does_not_end_is_given_up_in_time_and_keeps_nobody_waiting() {
     let (hostile, honest) = (Upstream::start().await, Upstream::start().await);
     let own = "models = { hostile = \"hostile\" }";
     let setup = Relay::to(&hostile).upstream(own).then(&honest).upstream("models = { gpt-realtime = \"m\" }");
-    let relay = setup.limits("dial_timeout = \"1s\"").start();
+    let relay = setup.limits("dial_timeout = \"2s\"").start();
     for (begin, more, pause) in [
         ("HTTP/1.1 101 Switching", " ", 20),
         ("HTTP/1.1 101 Switching Protocols\r\n", "a: b\r\n", 100),
         ("HTTP/1.1 404 No\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n", "[", 20),
         ("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n[\r\n", 20),
-        ("", "HTTP/1.1 100 Continue\r\n\r\n", 0),
-        ("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", 0),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n", 20),
     ] {
         let asking = client(&relay).key("key-of-acme").model("hostile").ask().await;
         let mut leg = hostile.accept().await.begin_switch(begin.as_bytes()).await;
-        let more = if pause == 0 { more.repeat(200) } else { more.to_owned() };
         let trickling = async {
             while leg.try_raw(more.as_bytes()).await {
-                if pause > 0 {
-                    sleep(Duration::from_millis(pause)).await;
-                }
+                sleep(Duration::from_millis(pause)).await;
             }
         };
         let waiting = async {
@@ -126,6 +121,27 @@ async fn an_answer_that_does_not_end_is_given_up_in_time_and_keeps_nobody_waitin
         let _theirs = hostile.leg().await;
         asking.opened().await;
     }
+}
+
+/// Any number of interim answers may stand before an answer. They were once read for as long as the dial may take, as fast as they
+/// came, and the worker had little time for anybody else.
+#[tokio::test]
+async fn interim_answers_without_end_are_cut_off() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).start();
+    for interim in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"] {
+        let (asking, asked) = asked(&relay, &upstream).await;
+        let mut leg = asked.begin_switch(interim.as_bytes()).await;
+        let taken = pour(&mut leg, interim.repeat(200).as_bytes()).await;
+        assert!(taken < TAKEN, "{taken} bytes of interim answers were taken");
+        asking.refused().await.expect(502, "upstream_refused", "upstream_error");
+    }
+    // A few are no attack.
+    let (asking, asked) = asked(&relay, &upstream).await;
+    let head = asked.switching("Sec-WebSocket-Protocol: realtime\r\n");
+    let _theirs = asked.begin_switch(format!("{}{head}", "HTTP/1.1 100 Continue\r\n\r\n".repeat(50)).as_bytes()).await;
+    asking.opened().await;
+    serves(&relay, &upstream).await;
 }
 
 #[tokio::test]
