@@ -173,13 +173,22 @@ impl Judge {
             match self.scan.step(&bytes[at..]) {
                 Ok((_, Step::Starved)) => {
                     walked.starved = bytes.len() - at;
+                    self.note(at, &mut frames, &mut walked);
                     break;
                 }
                 Ok((length, Step::Data(piece))) => {
+                    let before = at;
                     at += length;
                     frames += u64::from(piece.frame_begins);
                     self.signs.data = true;
-                    match tap.see(&piece) {
+                    let verdict = tap.see(&piece);
+                    if verdict == Verdict::Pass && self.mode == Mode::Pass && !self.holds {
+                        continue; // as nearly all do; it is noted with what comes behind it
+                    }
+                    if !self.holds && self.is_passing() {
+                        walked.free = before;
+                    }
+                    match verdict {
                         Verdict::Pass if self.holds => {
                             self.holds = false;
                             walked.released = true;
@@ -195,6 +204,7 @@ impl Judge {
                 Ok((length, Step::Control(control))) => {
                     if self.is_passing() && self.is_own(&control) {
                         walked.done = at + length;
+                        self.note(at, &mut frames, &mut walked);
                         return walked;
                     }
                     at += length;
@@ -202,13 +212,9 @@ impl Judge {
                 }
                 Err(violation) => walked.stop = Some(Stop::Violation(violation)),
             }
-            if self.is_passing() {
-                walked.passed = at;
-                walked.free = if self.holds { walked.free } else { at };
-                walked.frames += std::mem::take(&mut frames);
-                if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
-                    walked.abandoned |= self.leave(Mode::Discard);
-                }
+            self.note(at, &mut frames, &mut walked);
+            if self.mode == Mode::PassMessage && self.boundary() == Boundary::Message {
+                walked.abandoned |= self.leave(Mode::Discard);
             }
             if walked.stop.is_some() {
                 walked.abandoned |= self.leave(Mode::Drain);
@@ -219,6 +225,16 @@ impl Judge {
         }
         walked.done = bytes.len();
         walked
+    }
+
+    /// Notes that what was walked, up to here, goes on, if it does.
+    #[inline]
+    fn note(&self, at: usize, frames: &mut u64, walked: &mut Walked) {
+        if self.is_passing() {
+            walked.passed = at;
+            walked.free = if self.holds { walked.free } else { at };
+            walked.frames += std::mem::take(frames);
+        }
     }
 
     /// Does what the tap wants, other than to pass.
