@@ -10,7 +10,7 @@ const MAY_KNOW: [(&str, &[&str]); 8] = [
     ("relay", &[]),
     ("simulate", &[]),
     ("memory", &[]),
-    ("control", &["relay"]),
+    ("control", &["memory", "relay"]),
     ("edge", &["control", "relay"]),
     ("worker", &["control", "edge", "memory", "relay"]),
     ("app", &["control", "edge", "relay", "worker"]),

@@ -17,6 +17,7 @@ use super::recorder::{Queued, Stored};
 use super::store::Store;
 use super::{Accounts, Question};
 use crate::control::config::OnFailure;
+use crate::memory;
 
 /// The most records of one transaction.
 const GROUP: usize = 1024;
@@ -68,6 +69,8 @@ pub(super) struct Trouble {
 pub(super) struct Calendar {
     look_at: Instant,
     sweep_at: Instant,
+    /// Something has been written since it was last looked for what others wrote.
+    has_committed: bool,
     /// The same moment on both clocks.
     began: (SystemTime, Instant),
 }
@@ -75,7 +78,12 @@ pub(super) struct Calendar {
 impl Calendar {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { look_at: now + LOOK_EVERY, sweep_at: now + LOOK_EVERY, began: (SystemTime::now(), now) }
+        Self {
+            look_at: now + LOOK_EVERY,
+            sweep_at: now + LOOK_EVERY,
+            has_committed: false,
+            began: (SystemTime::now(), now),
+        }
     }
 
     fn next(&self) -> Instant {
@@ -158,6 +166,7 @@ impl<O: Observer> Writer<O> {
         match self.store.commit(self.group.iter().map(|queued| &*queued.record)) {
             Ok(commit) => {
                 self.observer.has_committed(begun.elapsed());
+                self.calendar.has_committed = true;
                 self.trouble = None;
                 if self.sign.mend() {
                     tracing::info!("the ledger takes records again");
@@ -202,6 +211,9 @@ impl<O: Observer> Writer<O> {
         let now = Instant::now();
         if now >= self.calendar.look_at {
             self.calendar.look_at = now + LOOK_EVERY;
+            if std::mem::take(&mut self.calendar.has_committed) {
+                memory::give_back();
+            }
             match self.store.others() {
                 Ok(others) => others.iter().for_each(|new| self.observer.is_new(new)),
                 Err(error) => tracing::debug!(%error, "cannot look for what other processes recorded"),
