@@ -110,7 +110,9 @@ fn status(head: &Head<'_>) -> Option<u16> {
 
 fn is_right(head: &Head<'_>, accept: &str) -> bool {
     let protocols: Vec<_> = head.all("sec-websocket-protocol").collect();
-    status(head) == Some(101)
+    // HTTP/1.0 knows no upgrade (RFC 9110 section 7.8).
+    head.first.starts_with("HTTP/1.1 ")
+        && status(head) == Some(101)
         && head.lists("upgrade", "websocket")
         && head.lists("connection", "upgrade")
         && head.only("sec-websocket-accept") == Some(accept.as_bytes())

@@ -1,5 +1,5 @@
 //! The pump: one direction of a link, whose bytes are forwarded verbatim, from a scratch buffer that all links of a worker
-//! share, or, where that is asked for, frame by frame: its last step is that of a [`forwarder`](super::forwarder).
+//! share, or, where that is asked for, frame by frame: its last step is that of a `forwarder`.
 //!
 //! It refuses to know which of the two directions it is beyond its [`Scan`], and why a link ends. A waiting pump owns
 //! no buffer: what it cannot forward yet is less than a frame header or a control frame, and what its sink has not
