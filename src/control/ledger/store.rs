@@ -57,6 +57,11 @@ impl Store {
         Ok(Self { path: path.to_owned(), connection, file: identity(path), seen })
     }
 
+    /// Keeps nothing of the ledger in memory that is not needed: it is in the system's cache.
+    pub(super) fn shrink(&self) -> Result<()> {
+        self.connection.execute_batch("PRAGMA shrink_memory")
+    }
+
     /// Writes these records, all or none.
     pub(super) fn commit<'r>(&mut self, records: impl Iterator<Item = &'r Record>) -> Result<Commit> {
         self.still_there()?;

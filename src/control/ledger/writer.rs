@@ -212,7 +212,7 @@ impl<O: Observer> Writer<O> {
         if now >= self.calendar.look_at {
             self.calendar.look_at = now + LOOK_EVERY;
             if std::mem::take(&mut self.calendar.has_committed) {
-                memory::give_back();
+                self.tidy_up();
             }
             match self.store.others() {
                 Ok(others) => others.iter().for_each(|new| self.observer.is_new(new)),
@@ -226,6 +226,14 @@ impl<O: Observer> Writer<O> {
             });
             self.calendar.sweep_at = now + if more { SWEEP_EVERY.0 } else { SWEEP_EVERY.1 };
         }
+    }
+
+    /// Has the system get back what the last commits have used for that.
+    fn tidy_up(&self) {
+        if let Err(error) = self.store.shrink() {
+            tracing::debug!(%error, "the ledger keeps what it has in memory");
+        }
+        memory::give_back();
     }
 
     /// Deletes some of what is too old. Whether there is more.
