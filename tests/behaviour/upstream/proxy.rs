@@ -1,6 +1,6 @@
 //! An upstream behind an HTTP proxy.
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use super::{expect_discreet, good};
 use crate::support::authority::Authority;
@@ -112,13 +112,18 @@ async fn a_proxy_that_breaks_the_protocol_gives_no_tunnel() {
 
 #[tokio::test]
 async fn a_proxy_that_is_not_there_is_unreachable() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // Bound, so that nobody else listens there meanwhile; but it does not listen either.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = nobody.local_addr().unwrap().port();
     let upstream = Upstream::start().await;
     for (proxy, words) in [
         (format!("http://u:proxys-word@127.0.0.1:{port}"), "no connection to the proxy: connection refused"),
         ("http://u:proxys-word@does-not-exist.invalid".to_owned(), "the name of the proxy could not be resolved"),
     ] {
-        let relay = Relay::to(&upstream).proxy(&proxy).start();
+        // Long enough for a name server that is asked twice.
+        let setup = Relay::to(&upstream).proxy(&proxy).limits("dial_timeout = \"8s\"\nadmission_timeout = \"9s\"");
+        let relay = setup.start();
         let refused = good(&relay).refused().await;
         refused.expect(502, "upstream_unreachable", "upstream_error");
         refused.expect_without("proxys-word").expect_without("invalid.").expect_without(&port.to_string());
