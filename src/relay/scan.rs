@@ -6,15 +6,16 @@
 
 use fastwebsockets::OpCode;
 
+use self::header::{Header, MASK, MAX_CONTROL_PAYLOAD, length};
 use super::Peer;
+
+mod header;
+
+pub(super) use self::header::frame_length;
 
 /// The longest run of bytes that is withheld until it is whole: a masked control frame of 125 bytes.
 pub const MAX_WITHHELD: usize = 2 + MASK + MAX_CONTROL_PAYLOAD;
 
-/// RFC 6455 section 5.5: control frames carry at most 125 bytes.
-const MAX_CONTROL_PAYLOAD: usize = 125;
-/// Bytes of a masking key.
-const MASK: usize = 4;
 /// The first byte of a text message in one frame (RFC 6455 section 5.2).
 const FINAL_TEXT: u8 = 0x81;
 
@@ -130,15 +131,6 @@ pub enum Violation {
     MessageTooBig(u64),
 }
 
-struct Header {
-    fin: bool,
-    opcode: OpCode,
-    mask: Option<[u8; MASK]>,
-    /// Bytes of the header itself.
-    size: usize,
-    payload: u64,
-}
-
 impl Scan {
     /// A scan of what `sender` sends, from its first frame on. `max_message_bytes` is inclusive.
     pub fn new(sender: Peer, max_message_bytes: u64) -> Self {
@@ -169,7 +161,7 @@ impl Scan {
         if let Some(whole) = self.whole_message(bytes) {
             return Ok(whole);
         }
-        let Some(header) = self.header(bytes)? else { return Ok((0, Step::Starved)) };
+        let Some(header) = Header::read(bytes, self.sender)? else { return Ok((0, Step::Starved)) };
         match header.opcode {
             OpCode::Close | OpCode::Ping | OpCode::Pong => control(bytes, &header),
             OpCode::Text | OpCode::Binary | OpCode::Continuation => {
@@ -237,34 +229,6 @@ impl Scan {
         self.payload_left = header.payload;
         Ok(())
     }
-
-    /// The frame header at the front of `bytes`; `None` where it is not whole.
-    #[inline]
-    fn header(&self, bytes: &[u8]) -> Result<Option<Header>, Violation> {
-        let [first, second, ..] = *bytes else { return Ok(None) };
-        let (fin, masked, short) = (first & 0x80 != 0, second & 0x80 != 0, second & 0x7f);
-        if first & 0x70 != 0 {
-            return Err(Violation::ReservedBit);
-        }
-        let opcode = OpCode::try_from(first & 0x0f).map_err(|_| Violation::ReservedOpcode(first & 0x0f))?;
-        match (self.sender, masked) {
-            (Peer::Client, false) => return Err(Violation::Unmasked),
-            (Peer::Upstream, true) => return Err(Violation::Masked),
-            _ => {}
-        }
-        if matches!(opcode, OpCode::Close | OpCode::Ping | OpCode::Pong) {
-            if !fin {
-                return Err(Violation::FragmentedControl);
-            }
-            if usize::from(short) > MAX_CONTROL_PAYLOAD {
-                return Err(Violation::LongControl);
-            }
-        }
-        let Some((payload, length_end)) = length(bytes, short)? else { return Ok(None) };
-        let size = length_end + if masked { MASK } else { 0 };
-        let Some(key) = bytes.get(length_end..size) else { return Ok(None) };
-        Ok(Some(Header { fin, opcode, mask: key.try_into().ok(), size, payload }))
-    }
 }
 
 impl Message {
@@ -291,31 +255,6 @@ impl Control<'_> {
 /// Whether a close frame may carry this code (RFC 6455 section 7.4 and the registry that it founded).
 pub fn is_sendable_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
-}
-
-/// How long the frame at the front of `bytes` is, its header included; `None`: its header is not whole. It is legal.
-pub(super) fn frame_length(bytes: &[u8]) -> Option<usize> {
-    let second = *bytes.get(1)?;
-    let (payload, length_end) = length(bytes, second & 0x7f).ok()??;
-    let header = length_end + if second & 0x80 != 0 { MASK } else { 0 };
-    Some(usize::try_from(payload).unwrap_or(usize::MAX).saturating_add(header))
-}
-
-/// A frame's payload length and where it ends in the header (RFC 6455 section 5.2); `None` where it is not whole.
-#[inline]
-fn length(bytes: &[u8], short: u8) -> Result<Option<(u64, usize)>, Violation> {
-    let (length, end, least) = match short {
-        126 => match bytes.get(2..4).and_then(|l| l.try_into().ok()) {
-            Some(two) => (u64::from(u16::from_be_bytes(two)), 4, 126),
-            None => return Ok(None),
-        },
-        127 => match bytes.get(2..10).and_then(|l| l.try_into().ok()) {
-            Some(eight) => (u64::from_be_bytes(eight), 10, 1 << 16),
-            None => return Ok(None),
-        },
-        short => return Ok(Some((u64::from(short), 2))),
-    };
-    if length < least || length >> 63 != 0 { Err(Violation::BadLength) } else { Ok(Some((length, end))) }
 }
 
 fn control<'b>(bytes: &'b [u8], header: &Header) -> Result<(usize, Step<'b>), Violation> {
