@@ -101,11 +101,12 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     };
     cores::pin(comparison.setting.cores.driver)?;
     cores::be_punctual()?;
+    let file = args.out.join("results.json");
     for round in 0..if args.quick { 1 } else { args.rounds } {
         comparison.round(round, &scenarios, &kinds);
-        comparison.results.write(&args.out.join("results.json"))?;
+        comparison.results.write(&file)?;
     }
-    tell(&comparison.results, &args.out)?;
+    tell(&comparison.results, &file)?;
     let Comparison { failures, interrupted, .. } = comparison;
     match failures.as_slice() {
         [] if interrupted.load(Ordering::Relaxed) => bail!("interrupted: these are not all rounds"),
@@ -114,8 +115,8 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Prints results, and draws them.
-pub fn tell(results: &Results, out: &Path) -> anyhow::Result<()> {
+/// Prints the results of this file, and draws them beside it.
+pub fn tell(results: &Results, file: &Path) -> anyhow::Result<()> {
     for (name, value) in &results.made_with {
         println!("{name}: {value}");
     }
@@ -124,7 +125,7 @@ pub fn tell(results: &Results, out: &Path) -> anyhow::Result<()> {
     for line in bars::judge(results) {
         println!("{line}");
     }
-    let plot = out.join("results.svg");
+    let plot = file.with_extension("svg");
     fs::write(&plot, plot::draw(results)).with_context(|| format!("cannot write {}", plot.display()))
 }
 

@@ -31,7 +31,7 @@ mod template;
 mod upgrade;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -92,9 +92,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Compare(args) => compare::run(&args),
-        Command::Judge { results } => {
-            compare::tell(&Results::read(&results)?, results.parent().unwrap_or(Path::new(".")))
-        }
+        Command::Judge { results } => compare::tell(&Results::read(&results)?, &results),
         Command::Soak(args) => soak::run(&args),
         Command::Copy { listen, upstream, buffer } => copy::serve(listen, upstream, buffer),
         Command::Become { core, command } => cores::become_proxy(core, &command),
