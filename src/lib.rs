@@ -68,6 +68,7 @@
 //! later, and whoever has begun is served by the former one.
 //!
 //! What a service manager is told of all this goes through [`control::notify`].
+//! What the allocator keeps for later is given back by way of [`memory`], a while after a wave of links.
 
 #![forbid(unsafe_code)]
 
