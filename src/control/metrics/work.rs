@@ -77,7 +77,8 @@ impl Work {
                 "upstream_failures_total",
                 &["upstream", "kind"],
                 "Attempts that gave no leg, by where they failed: dns, tcp, tls, proxy, timeout, not_http, answer \
-                 (another status than 101), first_event; for reasons of this side: shortage, unsendable_key.",
+                 (another status than 101), first_event; for reasons of this side: shortage, unsendable_key, \
+                 unsendable_target.",
             ),
             passed_over: lasting.counters(
                 "upstream_passed_over_total",
