@@ -66,8 +66,8 @@ pub fn run(rig: &mut Rig, account: &Account, span: Span) -> anyhow::Result<Figur
         } else if left.is_zero() {
             break;
         }
-        let due = schedule.send_due(rig, &mut tally)?;
-        rig.wait(&mut events, left.min(due))?;
+        schedule.send_due(rig, &mut tally)?;
+        rig.poll(&mut events)?;
         tally.take_all(rig, &events)?;
     }
     let mut figures = watch.stop(tally.carried, "frame")?;
@@ -103,18 +103,18 @@ impl Schedule {
         Duration::from_nanos(u64::try_from(self.step.as_nanos()).unwrap_or(u64::MAX).saturating_mul(self.next))
     }
 
-    /// Sends what is due, and says how long there is time for other things.
-    fn send_due(&mut self, rig: &mut Rig, tally: &mut Tally) -> anyhow::Result<Duration> {
+    /// Sends what is due, or the first of it.
+    fn send_due(&mut self, rig: &mut Rig, tally: &mut Tally) -> anyhow::Result<()> {
         for _ in 0..BURST {
             let due = self.due();
-            if let Some(time) = due.checked_sub(self.began.elapsed()).filter(|time| !time.is_zero()) {
-                return Ok(time);
+            if due > self.began.elapsed() {
+                break;
             }
             let number = self.ends[usize::try_from(self.next % self.ends.len() as u64)?];
             rig.with(number, |end, _| tally.send(end, u64::try_from(due.as_nanos())?))?;
             self.next += 1;
         }
-        Ok(Duration::ZERO)
+        Ok(())
     }
 }
 

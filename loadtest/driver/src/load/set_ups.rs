@@ -1,7 +1,6 @@
 //! Links that are opened and closed again at once, some at a time, as many as go.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::{Figures, Span, Watch};
 use crate::account::Account;
@@ -28,7 +27,7 @@ pub fn run(rig: &mut Rig, proxy: SocketAddr, account: &Account, span: Span) -> a
             rig.connect(proxy)?;
             begun += 1;
         }
-        rig.wait(&mut events, left.min(Duration::from_millis(100)))?;
+        rig.poll(&mut events)?;
         for event in &events {
             rig.progress(event)?;
         }
