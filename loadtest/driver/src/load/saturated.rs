@@ -18,8 +18,6 @@ use crate::rig::{Rig, number_of};
 const STOCK: usize = 512 << 10;
 /// A window may become so many times as long until the proxy has run for long enough.
 const PATIENCE: u32 = 20;
-/// When a window is over, and the proxy has not.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// A quarter of what may be under way is worth a call.
 const WORTH: usize = 4;
 
@@ -78,7 +76,7 @@ pub fn run(
             }
             anyhow::ensure!(Instant::now() < deadline, "the proxy did not get its core: does something else use it?");
         }
-        rig.wait(&mut events, left.max(LOOK_AGAIN))?;
+        rig.poll(&mut events)?;
         for event in &events {
             flood.take(rig, event)?;
         }
