@@ -18,6 +18,10 @@ const SIZES: [usize; 4] = [20, 200, 4_000, 32_000];
 fn walk(scan: &mut Scan, bytes: &[u8]) -> u64 {
     let (mut at, mut frames) = (0, 0);
     loop {
+        while let Some((length, _)) = scan.whole_text(&bytes[at..]) {
+            at += length;
+            frames += 1;
+        }
         match scan.step(&bytes[at..]).expect("legal frames") {
             (_, Step::Starved) => return frames,
             (length, Step::Data(piece)) => {

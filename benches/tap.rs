@@ -13,6 +13,11 @@ use realtime_relay::relay::tap::{EventTap, NoTap, Tap};
 fn walk(scan: &mut Scan, bytes: &[u8], tap: &mut impl Tap) {
     let mut at = 0;
     loop {
+        while let Some((length, text)) = scan.whole_text(&bytes[at..])
+            && tap.passes_over(text)
+        {
+            at += length;
+        }
         match scan.step(&bytes[at..]).expect("legal frames") {
             (_, Step::Starved) => return,
             (length, Step::Data(piece)) => {

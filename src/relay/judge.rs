@@ -170,6 +170,9 @@ impl Judge {
     pub(super) fn walk<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> Walked {
         let (mut at, mut frames, mut walked) = (0, 0, Walked::default());
         while self.mode != Mode::Drain {
+            let (length, messages) = self.pass_over(&bytes[at..], tap);
+            at += length;
+            frames += messages;
             match self.scan.step(&bytes[at..]) {
                 Ok((_, Step::Starved)) => {
                     walked.starved = bytes.len() - at;
@@ -183,7 +186,7 @@ impl Judge {
                     self.signs.data = true;
                     let verdict = tap.see(&piece);
                     if verdict == Verdict::Pass && self.mode == Mode::Pass && !self.holds {
-                        continue; // as nearly all do; it is noted with what comes behind it
+                        continue; // it is noted with what comes behind it
                     }
                     if !self.holds && self.is_passing() {
                         walked.free = before;
@@ -225,6 +228,23 @@ impl Judge {
         }
         walked.done = bytes.len();
         walked
+    }
+
+    /// Walks over messages that are here whole and go on without a closer look, as nearly all do: how many bytes and how
+    /// many of them.
+    #[inline]
+    fn pass_over<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> (usize, u64) {
+        let (mut at, mut messages) = (0, 0);
+        if self.mode == Mode::Pass && !self.holds {
+            while let Some((length, text)) = self.scan.whole_text(&bytes[at..])
+                && tap.passes_over(text)
+            {
+                at += length;
+                messages += 1;
+            }
+            self.signs.data |= messages > 0;
+        }
+        (at, messages)
     }
 
     /// Notes that what was walked, up to here, goes on, if it does.

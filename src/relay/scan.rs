@@ -152,14 +152,30 @@ impl Scan {
         self.message.is_none()
     }
 
+    /// A legal text message in one frame that is here to its end, as nearly all are: how long the frame is, and its payload
+    /// as on the wire. Nothing has to be remembered of it, so that whoever takes it goes on behind it; of anything else, and
+    /// of what is illegal, [`step`](Self::step) tells what it is.
+    #[inline]
+    pub fn whole_text<'b>(&self, bytes: &'b [u8]) -> Option<(usize, &'b [u8])> {
+        let [FINAL_TEXT, second, ..] = *bytes else { return None };
+        let masked = second & 0x80 != 0;
+        if self.message.is_some() || self.payload_left > 0 || masked != (self.sender == Peer::Client) {
+            return None;
+        }
+        let (declared, length_end) = length(bytes, second & 0x7f).ok()??;
+        if declared > self.max_message_bytes {
+            return None;
+        }
+        let begin = length_end + if masked { MASK } else { 0 };
+        let end = begin.checked_add(usize::try_from(declared).ok()?)?;
+        Some((end, bytes.get(begin..end)?))
+    }
+
     /// Judges what stands at the front of `bytes`, and tells how many of them it took.
     #[inline]
     pub fn step<'b>(&mut self, bytes: &'b [u8]) -> Result<(usize, Step<'b>), Violation> {
         if self.payload_left > 0 {
             return Ok(if bytes.is_empty() { (0, Step::Starved) } else { self.payload(bytes, 0) });
-        }
-        if let Some(whole) = self.whole_message(bytes) {
-            return Ok(whole);
         }
         let Some(header) = Header::read(bytes, self.sender)? else { return Ok((0, Step::Starved)) };
         match header.opcode {
@@ -169,26 +185,6 @@ impl Scan {
                 Ok(self.payload(bytes, header.size))
             }
         }
-    }
-
-    /// A legal text message in one frame that is here to its end, as nearly all are. Only a short cut, for which nothing has
-    /// to be remembered: of anything else, and of what is illegal, the closer look tells what it is.
-    #[inline]
-    fn whole_message<'b>(&self, bytes: &'b [u8]) -> Option<(usize, Step<'b>)> {
-        let [FINAL_TEXT, second, ..] = *bytes else { return None };
-        let masked = second & 0x80 != 0;
-        if self.message.is_some() || masked != (self.sender == Peer::Client) {
-            return None;
-        }
-        let (declared, length_end) = length(bytes, second & 0x7f).ok()??;
-        if declared > self.max_message_bytes {
-            return None;
-        }
-        let begin = length_end + if masked { MASK } else { 0 };
-        let end = begin.checked_add(usize::try_from(declared).ok()?)?;
-        let payload = bytes.get(begin..end)?;
-        let piece = Piece { kind: Kind::Text, first: true, last: true, frame_begins: true, payload };
-        Some((end, Step::Data(piece)))
     }
 
     /// Takes what is there of the frame's payload, behind a header of `header_size` bytes.

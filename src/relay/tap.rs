@@ -16,6 +16,12 @@ pub trait Tap {
     /// One piece of a data message, in order, after it was judged legal.
     fn see(&mut self, piece: &Piece<'_>) -> Verdict;
 
+    /// Whether a text message, which is here whole, goes on and need not be seen, as nearly all; else it is yet to be seen.
+    #[inline]
+    fn passes_over(&mut self, _: &[u8]) -> bool {
+        false
+    }
+
     /// After a verdict to wait: `Ready` when the wait is over.
     ///
     /// Cancel safe.
@@ -69,6 +75,11 @@ impl<F: FnMut(Event)> Observe for F {
 pub struct NoTap;
 
 impl Tap for NoTap {
+    #[inline]
+    fn passes_over(&mut self, _: &[u8]) -> bool {
+        true
+    }
+
     #[inline]
     fn see(&mut self, _: &Piece<'_>) -> Verdict {
         Verdict::Pass
@@ -191,6 +202,11 @@ impl<O: Observe> Tap for EventTap<O> {
             self.watch = if piece.kind == Kind::Text { decide(piece.payload, self.names) } else { Watch::Skip };
         }
         if self.watch == Watch::Skip { Verdict::Pass } else { self.follow(piece) }
+    }
+
+    #[inline]
+    fn passes_over(&mut self, text: &[u8]) -> bool {
+        decide(text, self.names) == Watch::Skip
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
