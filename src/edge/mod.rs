@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod admit;
+pub mod ahead;
 pub mod bind;
 pub mod browser;
 pub mod credential;

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use super::ahead::Ahead;
 use crate::control::config::TlsIdentity;
 use crate::relay::stream::Stream;
 
@@ -50,7 +51,7 @@ pub enum Conn {
     /// TCP alone.
     Plain(TcpStream),
     /// TLS over TCP, as server or as client. Boxed: a plain link should not pay for its size.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Ahead>>),
     /// Closed.
     Gone,
 }
@@ -60,7 +61,7 @@ impl Conn {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(stream) => Some(stream),
-            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Tls(stream) => Some(stream.get_ref().0.socket()),
             Self::Gone => None,
         }
     }
@@ -105,7 +106,7 @@ impl Acceptor {
     ///
     /// Not cancel safe: dropped, it closes the connection.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<Conn> {
-        let stream = self.tls.accept_with(stream, |tls| tls.set_buffer_limit(Some(QUEUE_LIMIT))).await?;
+        let stream = self.tls.accept_with(Ahead::new(stream), |tls| tls.set_buffer_limit(Some(QUEUE_LIMIT))).await?;
         Ok(Conn::Tls(Box::new(stream.into())))
     }
 }
@@ -134,7 +135,8 @@ impl Connector {
     /// Not cancel safe: dropped, it closes the connection.
     pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<Conn> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let stream = self.0.connect_with(name, stream, |tls| tls.set_buffer_limit(Some(QUEUE_LIMIT))).await?;
+        let stream =
+            self.0.connect_with(name, Ahead::new(stream), |tls| tls.set_buffer_limit(Some(QUEUE_LIMIT))).await?;
         Ok(Conn::Tls(Box::new(stream.into())))
     }
 }

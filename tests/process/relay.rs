@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::authority::Authority;
@@ -23,9 +23,9 @@ pub struct Relay {
     _folder: TempDir,
 }
 
-/// Both ends of a link, behind their heads: raw sockets.
-pub struct Link {
-    pub client: TcpStream,
+/// Both ends of a link, behind their heads: raw sockets, or TLS over the client's.
+pub struct Link<C = TcpStream> {
+    pub client: C,
     pub upstream: TcpStream,
 }
 
@@ -97,7 +97,11 @@ impl Relay {
 
     /// Opens a link.
     pub async fn link(&self) -> Link {
-        let mut client = self.connect().await;
+        self.link_over(self.connect().await).await
+    }
+
+    /// Opens a link over this connection to it.
+    pub async fn link_over<C: AsyncRead + AsyncWrite + Unpin>(&self, mut client: C) -> Link<C> {
         client.write_all(self.request().as_bytes()).await.unwrap();
         let (mut upstream, _) = within("the relay to dial", self.upstream.accept()).await.unwrap();
         let asked = read_head(&mut upstream).await;
@@ -218,7 +222,7 @@ impl Log {
 }
 
 /// The head of a message behind which nothing follows by itself.
-async fn read_head(stream: &mut TcpStream) -> Head {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Head {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
         bytes.push(within("a head", stream.read_u8()).await.unwrap());

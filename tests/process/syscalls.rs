@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::relay::Relay;
+use crate::relay::{Link, Relay};
+use crate::support::authority::Authority;
 use crate::support::frame::Frame;
 use crate::support::within;
 
@@ -14,18 +16,36 @@ const ROUNDS: u64 = 1_000;
 
 #[tokio::test]
 async fn a_frame_on_a_paced_link_costs_one_wait_one_read_and_one_write() {
+    let relay = Relay::start().await;
+    count_calls(&relay, relay.link().await, 1_300, 6_400).await;
+}
+
+/// More than the 4,096 bytes that rustls asks for first.
+#[tokio::test]
+async fn and_so_does_a_record_of_tls() {
+    let authority = Authority::new();
+    let relay = Relay::start_secure(&authority, "").await;
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let client = authority.newcomer().connect(name, relay.connect().await);
+    let client = within("a TLS handshake", client).await.unwrap();
+    count_calls(&relay, relay.link_over(client).await, 4_096, 6_400).await;
+}
+
+async fn count_calls<C>(relay: &Relay, mut link: Link<C>, up: usize, down: usize)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
     if Command::new("strace").arg("-V").output().is_err() {
         println!("SKIPPED: strace is not installed");
         return;
     }
-    let relay = Relay::start().await;
-    let mut link = relay.link().await;
-    let (up, down) = (Frame::text([b'u'; 1_300]).masked().bytes(), Frame::text([b'd'; 6_400]).bytes());
+    let (up, down) = (Frame::text(vec![b'u'; up]).masked().bytes(), Frame::text(vec![b'd'; down]).bytes());
     let mut buffer = vec![0; down.len()];
 
     let strace = Strace::of(relay.id());
     for _ in 0..ROUNDS {
         link.client.write_all(&up).await.unwrap();
+        link.client.flush().await.unwrap();
         within("a frame up", link.upstream.read_exact(&mut buffer[..up.len()])).await.unwrap();
         link.upstream.write_all(&down).await.unwrap();
         within("a frame down", link.client.read_exact(&mut buffer)).await.unwrap();
