@@ -6,7 +6,7 @@ use crate::results::{Results, Spread};
 const DEFAULTS: &[&str] = &["nginx", "haproxy"];
 const TUNED: &[&str] = &["nginx-tuned", "haproxy-tuned"];
 const ANY: &[&str] = &["nginx", "haproxy", "nginx-tuned", "haproxy-tuned"];
-const COPY: &[&str] = &["copy-64k"];
+const COPY: &[&str] = &["copy-63k"];
 const NGINX: &[&str] = &["nginx"];
 
 const FRAME: &str = "cpu_us_per_frame";

@@ -46,7 +46,7 @@ pub struct CompareArgs {
     /// Proxies, by name [default: all that are installed]
     #[arg(long, value_name = "NAME")]
     peer: Vec<String>,
-    /// Bytes under way on a saturated link, in each direction: enough that whoever reads 64 KiB at once finds them
+    /// Bytes under way on a saturated link, in each direction: enough that whoever reads 63 KiB at once finds them
     #[arg(long, default_value = "256k", value_name = "BYTES", value_parser = crate::bytes)]
     under_way: usize,
     /// All scenarios there are
@@ -232,11 +232,13 @@ fn made_with(setting: &Setting) -> Vec<(String, String)> {
     };
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let congestion = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok();
     let Cores { proxy, driver } = setting.cores;
     let known = [
         ("machine", Some(cpu.trim_start_matches([' ', '\t', ':']).to_owned())),
         ("cores", Some(format!("the proxy on {proxy}, the driver on {driver}"))),
         ("system", first_line("uname", &["-sr"])),
+        ("congestion control", congestion.map(|name| name.trim().to_owned())),
         ("commit", first_line("git", &["describe", "--always", "--dirty"])),
         ("nginx", first_line("nginx", &["-v"])),
         ("haproxy", first_line("haproxy", &["-v"])),

@@ -65,7 +65,7 @@ enum Command {
         /// Where to connect to
         #[arg(long)]
         upstream: SocketAddr,
-        /// Bytes for each direction of a link, such as 64k
+        /// Bytes for each direction of a link, such as 63k
         #[arg(long, value_parser = bytes)]
         buffer: usize,
     },

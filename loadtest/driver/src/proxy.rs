@@ -25,9 +25,9 @@ pub enum Kind {
     Relay,
     /// The same, of another build.
     Before,
-    /// nginx with its own buffers (4 KiB), and with 64 KiB.
+    /// nginx with its own buffers (4 KiB), and with 63 KiB.
     Nginx(Tuning),
-    /// `HAProxy` with its own buffers (16 KiB), and with 64 KiB.
+    /// `HAProxy` with its own buffers (16 KiB), and with 63 KiB.
     Haproxy(Tuning),
     /// tokio's `copy_bidirectional`, with buffers of so many KiB.
     Copy(usize),
@@ -40,7 +40,7 @@ pub enum Kind {
 pub enum Tuning {
     /// As it comes.
     Defaults,
-    /// 64 KiB.
+    /// 63 KiB.
     Tuned,
 }
 
@@ -54,7 +54,7 @@ pub const ALL: [Kind; 10] = [
     Kind::Haproxy(Tuning::Defaults),
     Kind::Haproxy(Tuning::Tuned),
     Kind::Copy(8),
-    Kind::Copy(64),
+    Kind::Copy(63),
     Kind::Node,
 ];
 

@@ -3,7 +3,7 @@
 //! What is under way on a link is bounded ([`Span::under_way`]). Without that, tens of megabytes lie in the sockets'
 //! buffers, and what is measured is how fast any program can copy from memory that is in no cache.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::epoll::Event;
 
