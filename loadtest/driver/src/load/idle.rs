@@ -9,12 +9,14 @@ use crate::rig::Rig;
 
 /// Opened before it is counted, so that what is allocated once is not taken for the cost of a link.
 const BEFORE: usize = 200;
-/// After opening, before memory is looked at.
+/// After the proxy has begun to listen, or links were opened, before memory is looked at.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// Opens so many links, closes them, and looks at the memory.
 #[allow(clippy::cast_precision_loss)] // Of memory, not of addresses.
 pub fn run(rig: &mut Rig, proxy: SocketAddr, account: &Account, links: usize, span: Span) -> anyhow::Result<Figures> {
+    // It listens before all of it has begun.
+    rig.rest(SETTLE)?;
     let start = account.memory()? as f64;
     rig.open(proxy, BEFORE)?;
     rig.rest(SETTLE)?;
