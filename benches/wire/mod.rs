@@ -3,7 +3,7 @@
 use fastwebsockets::{Frame, OpCode, Payload};
 
 /// What a pump reads at once.
-pub const READ: usize = 64 << 10;
+pub const READ: usize = 63 << 10;
 
 /// One text frame, masked as a client's or not.
 pub fn frame(payload: &[u8], masked: bool) -> Vec<u8> {

@@ -60,6 +60,7 @@ fn scan(mut scan: Scan, parts: &[&[u8]]) -> Seen {
             if let Some((length, payload)) = short_cut {
                 let piece = Piece { kind: Kind::Text, first: true, last: true, frame_begins: true, payload };
                 assert_eq!(judged, Ok((length, Step::Data(piece))), "the short cut ends elsewhere");
+                assert!(scan.at_message_boundary() && scan.at_frame_boundary());
             }
             let (length, step) = match judged {
                 Ok((length, Step::Starved)) => {

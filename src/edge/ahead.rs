@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 const RECORD: usize = 5 + (1 << 14) + 256;
 
 thread_local! {
-    /// Where records are read to; what rustls did not ask for is taken out at once.
+    /// Where records are read to. In the same poll they are copied out, what rustls did not ask for too.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECORD].into_boxed_slice());
 }
 
@@ -23,7 +23,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Ahead {
     socket: TcpStream,
-    /// Empty, and without memory, whenever the connection is quiet.
+    /// Empty, and without memory, whenever the connection is quiet. Less than a record stays while nobody reads on.
     rest: Vec<u8>,
     /// So much of it has been taken.
     taken: usize,
@@ -35,7 +35,7 @@ impl Ahead {
         Self { socket, rest: Vec::new(), taken: 0 }
     }
 
-    /// The socket itself. Who reads from it may miss something.
+    /// The socket itself. Whoever reads from it misses what was read ahead.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
@@ -61,7 +61,7 @@ impl AsyncRead for Ahead {
         }
         let room = buffer.remaining();
         if room > RECORD / 2 {
-            // A busy one: rustls asks for the rest of a long record.
+            // A busy one: the buffer that rustls has for it has grown.
             return Pin::new(&mut this.socket).poll_read(cx, buffer);
         }
         SCRATCH.with_borrow_mut(|scratch| {
@@ -100,5 +100,63 @@ impl AsyncWrite for Ahead {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What rustls asks a quiet connection for.
+    const FIRST: usize = 4_096;
+
+    /// The peer of a socket that has sent this, which is there as a whole.
+    async fn sent(bytes: &[u8]) -> (TcpStream, Ahead) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        peer.write_all(bytes).await.unwrap();
+        while socket.peek(&mut vec![0; bytes.len() + 1]).await.unwrap() < bytes.len() {}
+        (peer, Ahead::new(socket))
+    }
+
+    async fn read(ahead: &mut Ahead, room: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; room];
+        let read = ahead.read(&mut bytes).await?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asked_for_comes_before_what_came_after() {
+        let (mut peer, mut ahead) = sent(&[b'a'; FIRST + 26]).await;
+        assert_eq!(read(&mut ahead, FIRST).await.unwrap(), [b'a'; FIRST]);
+        peer.write_all(b"bbb").await.unwrap();
+        assert_eq!(read(&mut ahead, 10).await.unwrap(), [b'a'; 10]);
+        assert_eq!(read(&mut ahead, 2 * RECORD).await.unwrap(), [b'a'; 16]);
+        assert_eq!(ahead.rest.capacity(), 0);
+        assert_eq!(read(&mut ahead, 2 * RECORD).await.unwrap(), b"bbb");
+    }
+
+    #[tokio::test]
+    async fn the_end_comes_behind_all_of_it() {
+        let (peer, mut ahead) = sent(&[b'a'; FIRST + 26]).await;
+        drop(peer);
+        assert_eq!(read(&mut ahead, FIRST).await.unwrap().len(), FIRST);
+        assert_eq!(read(&mut ahead, FIRST).await.unwrap().len(), 26);
+        assert_eq!(read(&mut ahead, FIRST).await.unwrap(), b"");
+    }
+
+    #[tokio::test]
+    async fn so_does_a_reset() {
+        let (peer, mut ahead) = sent(&[b'a'; FIRST + 26]).await;
+        assert_eq!(read(&mut ahead, FIRST).await.unwrap().len(), FIRST);
+        peer.set_zero_linger().unwrap();
+        drop(peer);
+        assert_eq!(read(&mut ahead, FIRST).await.unwrap().len(), 26);
+        assert_eq!(read(&mut ahead, FIRST).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }

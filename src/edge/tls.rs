@@ -19,8 +19,8 @@ use super::ahead::Ahead;
 use crate::control::config::TlsIdentity;
 use crate::relay::stream::Stream;
 
-/// Ciphertext that rustls queues for a socket: what one read of the other leg gives, so that it goes out in one write and not
-/// in one for each record of 16 KiB. A leg that is idle, or that keeps up, owns none of it.
+/// Ciphertext that rustls queues for a socket: more than one read of the other leg gives, 63 KiB, so that it goes out in one
+/// write and not in one for each record of 16 KiB. A leg that is idle, or that keeps up, owns none of it.
 const QUEUE_LIMIT: usize = 64 << 10;
 
 /// The only protocol spoken: an upgrade needs HTTP/1.1 (RFC 7301 names it).

@@ -233,7 +233,7 @@ impl Judge {
     /// Walks over messages that are here whole and go on without a closer look, as nearly all do: how many bytes and how
     /// many of them.
     #[inline]
-    fn pass_over<T: Tap>(&mut self, bytes: &[u8], tap: &mut T) -> (usize, u64) {
+    fn pass_over<T: Tap>(&mut self, bytes: &[u8], tap: &T) -> (usize, u64) {
         let (mut at, mut messages) = (0, 0);
         if self.mode == Mode::Pass && !self.holds {
             while let Some((length, text)) = self.scan.whole_text(&bytes[at..])

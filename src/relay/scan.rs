@@ -153,8 +153,8 @@ impl Scan {
     }
 
     /// A legal text message in one frame that is here to its end, as nearly all are: how long the frame is, and its payload
-    /// as on the wire. Nothing has to be remembered of it, so that whoever takes it goes on behind it; of anything else, and
-    /// of what is illegal, [`step`](Self::step) tells what it is.
+    /// as on the wire. Nothing has to be remembered of it: a caller that takes it offers what stands behind it next. Of anything
+    /// else, and of what is illegal, [`step`](Self::step) tells what it is.
     #[inline]
     pub fn whole_text<'b>(&self, bytes: &'b [u8]) -> Option<(usize, &'b [u8])> {
         let [FINAL_TEXT, second, ..] = *bytes else { return None };

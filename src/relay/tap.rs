@@ -13,12 +13,13 @@ use super::scan::{Kind, Piece};
 
 /// What watches one pump.
 pub trait Tap {
-    /// One piece of a data message, in order, after it was judged legal.
+    /// One piece of a data message, in order, after it was judged legal; none of those messages that were passed over.
     fn see(&mut self, piece: &Piece<'_>) -> Verdict;
 
-    /// Whether a text message, which is here whole, goes on and need not be seen, as nearly all; else it is yet to be seen.
+    /// Whether this text message, whole, in one frame, as on the wire, goes on unseen, as nearly all do; else it is seen. Asked only
+    /// where all goes on and nothing is held.
     #[inline]
-    fn passes_over(&mut self, _: &[u8]) -> bool {
+    fn passes_over(&self, _: &[u8]) -> bool {
         false
     }
 
@@ -76,7 +77,7 @@ pub struct NoTap;
 
 impl Tap for NoTap {
     #[inline]
-    fn passes_over(&mut self, _: &[u8]) -> bool {
+    fn passes_over(&self, _: &[u8]) -> bool {
         true
     }
 
@@ -205,7 +206,7 @@ impl<O: Observe> Tap for EventTap<O> {
     }
 
     #[inline]
-    fn passes_over(&mut self, text: &[u8]) -> bool {
+    fn passes_over(&self, text: &[u8]) -> bool {
         decide(text, self.names) == Watch::Skip
     }
 

@@ -23,7 +23,8 @@ use super::tap::Tap;
 
 mod dealings;
 
-/// Reads in one poll, after which a busy link lets the others of its worker go on: 1 MiB, some 160 µs of work.
+/// Reads in one poll, after which a busy link lets the others of its worker go on: 1 MiB, some 160 µs of work, or less where TLS
+/// gives a record at a time.
 const READS_PER_POLL: usize = 16;
 
 /// The tap holds no more of a message than this, and of what stands between its frames. More is held of no honest peer, and

@@ -100,7 +100,6 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         setting,
     };
     cores::pin(comparison.setting.cores.driver)?;
-    cores::be_punctual()?;
     let file = args.out.join("results.json");
     for round in 0..if args.quick { 1 } else { args.rounds } {
         comparison.round(round, &scenarios, &kinds);

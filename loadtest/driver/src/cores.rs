@@ -1,12 +1,11 @@
 //! Who runs where: what is tested on one core, alone; the driver, both ends of all links, on another one.
 
-use std::num::NonZeroU64;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_current_timer_slack};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The two cores. Where there is only one, both have to do with it, and no figure is worth much.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -36,11 +35,6 @@ pub fn pin(core: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).with_context(|| format!("cannot stay on core {core}"))
-}
-
-/// Wakes the calling thread when it is time, instead of up to 50 µs later (the system's default).
-pub fn be_punctual() -> anyhow::Result<()> {
-    set_current_timer_slack(NonZeroU64::new(1)).context("cannot set the timer slack")
 }
 
 /// Raises the soft limit of open files to the hard one, which is what comes back. Children inherit it.

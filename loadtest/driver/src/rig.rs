@@ -1,4 +1,4 @@
-//! Both ends of all links, in one thread that waits for all sockets at once: the clients, and the upstream that the
+//! Both ends of all links, in one thread that watches all sockets at once: the clients, and the upstream that the
 //! proxy under test connects to.
 //!
 //! It opens links and closes them. What goes over them in between is known to the loads.

@@ -3,7 +3,7 @@
 //! What is under way on a link is bounded ([`Span::under_way`]). Without that, tens of megabytes lie in the sockets'
 //! buffers, and what is measured is how fast any program can copy from memory that is in no cache.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::Event;
 
@@ -18,6 +18,8 @@ use crate::rig::{Rig, number_of};
 const STOCK: usize = 512 << 10;
 /// A window may become so many times as long until the proxy has run for long enough.
 const PATIENCE: u32 = 20;
+/// When a window is over, and the proxy has not: the driver has other things to do.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// A quarter of what may be under way is worth a call.
 const WORTH: usize = 4;
 
@@ -65,15 +67,16 @@ pub fn run(
         flood.sending[number].credit = span.under_way;
         flood.send(rig, number)?;
     }
-    let mut events = Vec::new();
+    let (mut events, mut look_again) = (Vec::new(), Instant::now());
     loop {
         let (left, begins) = watch.look()?;
         if begins {
             flood.arrived = [0; 2];
-        } else if left.is_zero() {
+        } else if left.is_zero() && Instant::now() >= look_again {
             if watch.has_run()? {
                 break;
             }
+            look_again = Instant::now() + LOOK_AGAIN;
             anyhow::ensure!(Instant::now() < deadline, "the proxy did not get its core: does something else use it?");
         }
         rig.poll(&mut events)?;
