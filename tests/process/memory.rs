@@ -83,7 +83,9 @@ async fn a_client_that_stops_reading_stops_the_upstream_and_costs_no_memory() {
     const TOTAL: usize = 1 << 30;
     let relay = Relay::start().await;
     let mut link = relay.link().await;
-    let frame = [header(true, TEXT, false, 65_536), vec![b'x'; 65_536]].concat();
+    // What makes up nearly all of a session; of an event whose type it cannot tell the relay would keep a copy to its end.
+    let delta = format!(r#"{{"type":"response.output_audio.delta","delta":"{}"}}"#, "x".repeat(65_536));
+    let frame = [header(true, TEXT, false, delta.len() as u64), delta.into_bytes()].concat();
     let before = relay.peak();
 
     // What fits into the sockets' own buffers goes; then the upstream is stopped, long before the end.
