@@ -63,6 +63,17 @@ impl Window {
     }
 }
 
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// In its warm-up, or in its window.
+    Goes,
+    /// The window has begun just now.
+    Begins,
+    /// The window's time is over.
+    Over,
+}
+
 /// What a window lacks that a run has: it is not begun during the warm-up.
 pub struct Watch<'a> {
     account: &'a Account,
@@ -80,15 +91,17 @@ impl<'a> Watch<'a> {
         Self { account, warm_until, end: warm_until + span.window, least: span.window / LEAST, window: None }
     }
 
-    /// How much time is left; zero: it is over. `true`: the window has begun just now.
-    pub fn look(&mut self) -> anyhow::Result<(Duration, bool)> {
+    /// Looks at the clock, and begins the window when it is time.
+    pub fn look(&mut self) -> anyhow::Result<Phase> {
         let now = Instant::now();
-        let begins = self.window.is_none() && now >= self.warm_until;
-        if begins {
-            self.window = Some(Window::begin(self.account)?);
+        if self.window.is_some() {
+            return Ok(if now >= self.end { Phase::Over } else { Phase::Goes });
         }
-        let next = if self.window.is_none() { self.warm_until } else { self.end };
-        Ok((next.saturating_duration_since(now), begins))
+        if now < self.warm_until {
+            return Ok(Phase::Goes);
+        }
+        self.window = Some(Window::begin(self.account)?);
+        Ok(Phase::Begins)
     }
 
     /// Whether the proxy has run for long enough since the window began. Frames that were carried before it and arrive in

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use hdrhistogram::Histogram;
 
-use super::{Figures, Span, Watch};
+use super::{Figures, Phase, Span, Watch};
 use crate::account::Account;
 use crate::conn::Stream;
 use crate::end::{End, Fate};
@@ -60,11 +60,10 @@ pub fn run(rig: &mut Rig, account: &Account, span: Span) -> anyhow::Result<Figur
     let mut watch = Watch::start(account, span);
     let mut events = Vec::new();
     loop {
-        let (left, begins) = watch.look()?;
-        if begins {
-            tally.begin();
-        } else if left.is_zero() {
-            break;
+        match watch.look()? {
+            Phase::Goes => {}
+            Phase::Begins => tally.begin(),
+            Phase::Over => break,
         }
         schedule.send_due(rig, &mut tally)?;
         rig.poll(&mut events)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::Event;
 
-use super::{Figures, Span, Watch};
+use super::{Figures, Phase, Span, Watch};
 use crate::account::Account;
 use crate::conn::Stream;
 use crate::end::Fate;
@@ -69,15 +69,17 @@ pub fn run(
     }
     let (mut events, mut look_again) = (Vec::new(), Instant::now());
     loop {
-        let (left, begins) = watch.look()?;
-        if begins {
-            flood.arrived = [0; 2];
-        } else if left.is_zero() && Instant::now() >= look_again {
-            if watch.has_run()? {
-                break;
+        match watch.look()? {
+            Phase::Begins => flood.arrived = [0; 2],
+            Phase::Over if Instant::now() >= look_again => {
+                if watch.has_run()? {
+                    break;
+                }
+                look_again = Instant::now() + LOOK_AGAIN;
+                let in_time = Instant::now() < deadline;
+                anyhow::ensure!(in_time, "the proxy did not get its core: does something else use it?");
             }
-            look_again = Instant::now() + LOOK_AGAIN;
-            anyhow::ensure!(Instant::now() < deadline, "the proxy did not get its core: does something else use it?");
+            Phase::Goes | Phase::Over => {}
         }
         rig.poll(&mut events)?;
         for event in &events {

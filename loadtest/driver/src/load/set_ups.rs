@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Figures, Span, Watch};
+use super::{Figures, Phase, Span, Watch};
 use crate::account::Account;
 use crate::rig::Rig;
 
@@ -17,11 +17,10 @@ pub fn run(rig: &mut Rig, proxy: SocketAddr, account: &Account, span: Span) -> a
     let (mut closed, mut opened, mut resumed) = (0, 0, 0);
     let mut watch = Watch::start(account, span);
     loop {
-        let (left, begins) = watch.look()?;
-        if begins {
-            (closed, opened, resumed) = (rig.closed, rig.opened[1], rig.resumed);
-        } else if left.is_zero() {
-            break;
+        match watch.look()? {
+            Phase::Goes => {}
+            Phase::Begins => (closed, opened, resumed) = (rig.closed, rig.opened[1], rig.resumed),
+            Phase::Over => break,
         }
         while begun - rig.closed < AT_ONCE {
             rig.connect(proxy)?;
