@@ -95,6 +95,7 @@ async fn an_answer_that_does_not_end_is_given_up_in_time_and_keeps_nobody_waitin
     let own = "models = { hostile = \"hostile\" }";
     let setup = Relay::to(&hostile).upstream(own).then(&honest).upstream("models = { gpt-realtime = \"m\" }");
     let relay = setup.limits("dial_timeout = \"2s\"").start();
+    // The pace is the attack: slow enough that no bound on bytes is reached, and never so slow that the peer seems silent.
     for (begin, more, pause) in [
         ("HTTP/1.1 101 Switching", " ", 20),
         ("HTTP/1.1 101 Switching Protocols\r\n", "a: b\r\n", 100),
