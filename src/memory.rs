@@ -6,8 +6,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// How long after a connection came or went: long beside a handshake, and short beside the time in which somebody looks at the memory of a
-/// process that has nothing left to carry.
+/// How long after a connection came or went: long beside a handshake, and short beside the time in which somebody looks at the
+/// memory of a process that has nothing left to carry.
 pub(crate) const LULL: Duration = Duration::from_secs(1);
 
 static GIVE_BACK: OnceLock<fn()> = OnceLock::new();

@@ -16,8 +16,8 @@ pub trait Tap {
     /// One piece of a data message, in order, after it was judged legal; none of those messages that were passed over.
     fn see(&mut self, piece: &Piece<'_>) -> Verdict;
 
-    /// Whether this text message, whole, in one frame, as on the wire, goes on unseen, as nearly all do; else it is seen. Asked only
-    /// where all goes on and nothing is held.
+    /// Whether this text message, whole, in one frame, as on the wire, goes on unseen, as nearly all do; else it is seen. Asked
+    /// only where all goes on and nothing is held.
     #[inline]
     fn passes_over(&self, _: &[u8]) -> bool {
         false

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::good;
+use super::{PATIENT, good};
 use crate::support::relay::Relay;
 
 fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
@@ -114,9 +114,7 @@ async fn an_upstream_by_name_is_reached_by_whichever_family_it_listens_on() {
 
 #[tokio::test]
 async fn a_name_without_address_is_told_as_such_and_stays_unsaid() {
-    // Long enough for a name server that is asked twice.
-    let patient = "dial_timeout = \"8s\"\nadmission_timeout = \"9s\"";
-    let relay = Relay::to_url("wss://does-not-exist.invalid/").limits(patient).start();
+    let relay = Relay::to_url("wss://does-not-exist.invalid/").limits(PATIENT).start();
     let refused = good(&relay).refused().await;
     refused.expect(502, "upstream_unreachable", "upstream_error").expect_without("does-not-exist");
     assert!(refused.message().contains("its name could not be resolved"), "{}", refused.message());

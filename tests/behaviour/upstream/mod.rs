@@ -18,6 +18,9 @@ use crate::support::client::{Asking, Client, Refused, client};
 use crate::support::relay::{Relay, UPSTREAM_KEY};
 use crate::support::upstream::{Asked, Upstream};
 
+/// Limits under which a name server that does not answer can be asked twice.
+const PATIENT: &str = "dial_timeout = \"8s\"\nadmission_timeout = \"9s\"";
+
 /// A client that is admitted.
 fn good(relay: &Relay) -> Client<'_> {
     client(relay).key("key-of-acme").model("gpt-realtime")

@@ -2,7 +2,7 @@
 
 use tokio::net::TcpSocket;
 
-use super::{expect_discreet, good};
+use super::{PATIENT, expect_discreet, good};
 use crate::support::authority::Authority;
 use crate::support::client::Refused;
 use crate::support::proxy::{Proxy, Tunnelling};
@@ -121,9 +121,7 @@ async fn a_proxy_that_is_not_there_is_unreachable() {
         (format!("http://u:proxys-word@127.0.0.1:{port}"), "no connection to the proxy: connection refused"),
         ("http://u:proxys-word@does-not-exist.invalid".to_owned(), "the name of the proxy could not be resolved"),
     ] {
-        // Long enough for a name server that is asked twice.
-        let setup = Relay::to(&upstream).proxy(&proxy).limits("dial_timeout = \"8s\"\nadmission_timeout = \"9s\"");
-        let relay = setup.start();
+        let relay = Relay::to(&upstream).proxy(&proxy).limits(PATIENT).start();
         let refused = good(&relay).refused().await;
         refused.expect(502, "upstream_unreachable", "upstream_error");
         refused.expect_without("proxys-word").expect_without("invalid.").expect_without(&port.to_string());
