@@ -13,6 +13,7 @@ use crate::support::frame::Frame;
 use crate::support::within;
 
 const ROUNDS: u64 = 1_000;
+const TRIES: usize = 5;
 
 #[tokio::test]
 async fn a_frame_on_a_paced_link_costs_one_wait_one_read_and_one_write() {
@@ -40,17 +41,14 @@ where
         return;
     }
     let (up, down) = (Frame::text(vec![b'u'; up]).masked().bytes(), Frame::text(vec![b'd'; down]).bytes());
-    let mut buffer = vec![0; down.len()];
-
-    let strace = Strace::of(relay.id());
-    for _ in 0..ROUNDS {
-        link.client.write_all(&up).await.unwrap();
-        link.client.flush().await.unwrap();
-        within("a frame up", link.upstream.read_exact(&mut buffer[..up.len()])).await.unwrap();
-        link.upstream.write_all(&down).await.unwrap();
-        within("a frame down", link.client.read_exact(&mut buffer)).await.unwrap();
+    let mut calls = HashMap::new();
+    // Each frame is written: where fewer writes were seen, it is strace that has missed some, as it does now and then.
+    for _ in 0..TRIES {
+        calls = traced(relay, &mut link, &up, &down).await;
+        if calls.get("sendto").is_some_and(|&writes| writes >= 2 * ROUNDS - 4) {
+            break;
+        }
     }
-    let calls = strace.stop();
     println!("{} frames: {calls:?}", 2 * ROUNDS);
 
     for (what, names) in [("waits", "epoll_wait"), ("reads", "recvfrom"), ("writes", "sendto")] {
@@ -60,6 +58,24 @@ where
     }
     let all: u64 = calls.values().sum();
     assert!(all <= 6 * ROUNDS + 20, "{all} calls for {} frames: {calls:?}", 2 * ROUNDS);
+}
+
+/// The calls of the relay while frames go up and down in turns.
+async fn traced<C>(relay: &Relay, link: &mut Link<C>, up: &[u8], down: &[u8]) -> HashMap<String, u64>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut buffer = vec![0; down.len()];
+
+    let strace = Strace::of(relay.id());
+    for _ in 0..ROUNDS {
+        link.client.write_all(up).await.unwrap();
+        link.client.flush().await.unwrap();
+        within("a frame up", link.upstream.read_exact(&mut buffer[..up.len()])).await.unwrap();
+        link.upstream.write_all(down).await.unwrap();
+        within("a frame down", link.client.read_exact(&mut buffer)).await.unwrap();
+    }
+    strace.stop()
 }
 
 /// A count of the system calls of a process, from now on.
