@@ -2,24 +2,23 @@
 //!
 //! It refuses to know what an accepted socket will become.
 
+mod mail;
+
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::control::config::Config;
-use crate::edge::admin::LinkStatus;
-use crate::edge::links::{Links, Which};
-use crate::edge::load::{Load, Slot};
-use crate::edge::tls::TlsError;
-use crate::edge::{Client, Common, Edge, service};
+use crate::edge::links::Links;
+use crate::edge::load::Load;
+use crate::edge::{Client, Edge, service};
 use crate::memory::{self, LULL};
-use crate::relay::ending::Decision;
+
+pub use mail::{Accepted, Mail, Mailbox, Renewal, hand_over};
 
 /// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
 #[derive(Debug)]
@@ -27,76 +26,6 @@ pub struct Worker {
     mailbox: mpsc::UnboundedSender<Mail>,
     load: Arc<Load>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What other threads want of a worker.
-#[derive(Debug)]
-pub enum Mail {
-    /// Serve a client.
-    Serve(Accepted),
-    /// Tell that you come to your mail.
-    Answer(oneshot::Sender<()>),
-    /// Tell how each link does.
-    Snapshot(oneshot::Sender<Vec<LinkStatus>>),
-    /// Publish what was counted, and say when that is done.
-    Publish(oneshot::Sender<()>),
-    /// End some links, and tell how many there were.
-    End {
-        /// Which.
-        which: Which,
-        /// Why.
-        decision: Decision,
-        /// Where the number goes.
-        ended: oneshot::Sender<usize>,
-    },
-    /// End all links, in the course of this time.
-    EndAll(Decision, Duration),
-    /// Have all links gone at once.
-    CutAll(Decision),
-    /// Serve whoever comes from now on by another configuration, and tell when that is so.
-    Renew(Renewal, oneshot::Sender<Result<(), TlsError>>),
-    /// Nobody comes any more.
-    CloseUp,
-}
-
-/// Another configuration, and what is common to all workers under it.
-#[derive(Debug, Clone)]
-pub struct Renewal {
-    /// What is configured.
-    pub config: Arc<Config>,
-    /// What was made of it.
-    pub common: Common,
-}
-
-/// A way to a worker that does not keep it: who has this one only may find it gone.
-#[derive(Debug, Clone)]
-pub struct Mailbox(mpsc::WeakUnboundedSender<Mail>);
-
-impl Mailbox {
-    /// Tells the worker something, if it is still there.
-    pub fn mail(&self, mail: Mail) {
-        if let Some(mailbox) = self.0.upgrade() {
-            let _ = mailbox.send(mail); // it may be on its way out
-        }
-    }
-}
-
-/// A client on its way to its worker.
-#[derive(Debug)]
-pub struct Accepted {
-    stream: TcpStream,
-    client: Client,
-    slot: Slot,
-}
-
-/// Hands a client, on a non-blocking socket, to the one of `workers` (there is at least one) with the fewest links and
-/// admissions.
-pub fn hand_over(workers: &[Worker], stream: TcpStream, client: Client) {
-    // One whose thread is gone carries nothing, and would get everybody.
-    let alive = workers.iter().filter(|worker| !worker.mailbox.is_closed());
-    if let Some(worker) = alive.min_by_key(|worker| worker.load.taken()) {
-        worker.take(stream, client);
-    }
 }
 
 impl Worker {
@@ -235,12 +164,13 @@ mod tests {
     use std::io::{self, Read};
     use std::net::TcpListener;
     use std::path::Path;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::control::config;
     use crate::control::metering::Metering;
     use crate::control::metrics::Metrics;
+    use crate::edge::Common;
     use crate::edge::upstream::shared::Shared;
 
     fn worker(number: usize, folder: &Path) -> Worker {
