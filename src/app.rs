@@ -1,13 +1,13 @@
 //! The only plane that knows every other: builds a relay from its configuration, binds, starts its threads, and has it
-//! drained. `sockets` are inherited or bound, `acceptor` is the thread that lets clients and operators in through its
+//! drained. `sockets` are inherited or bound, `keeper` is the thread that has clients and operators let in through its
 //! `doors`, `house` what it empties in the end, `operations` what operators have done, `renewal` puts another
 //! configuration in force, `certificates` has another certificate shown, and `scrape` is what is asked of everybody when
 //! the metrics are read.
 
-mod acceptor;
 mod certificates;
 mod doors;
 mod house;
+mod keeper;
 mod operations;
 mod renewal;
 mod scrape;
@@ -31,8 +31,8 @@ use crate::edge::tls::{self, CurrentAcceptor};
 use crate::edge::{Common, Edge};
 use crate::relay::ending::Decision;
 use crate::worker::{Mail, Mailbox, Renewal, Worker};
-use acceptor::Acceptor;
 use house::Openings;
+use keeper::Keeper;
 
 pub use renewal::Source;
 pub use sockets::Inherited;
@@ -51,7 +51,7 @@ pub struct Relay {
     /// Says how it does to the service manager.
     pub notify: Arc<Notify>,
     renewals: mpsc::UnboundedSender<()>,
-    acceptor: Acceptor,
+    keeper: Keeper,
 }
 
 impl Relay {
@@ -89,8 +89,8 @@ impl Relay {
         let (renewals, asked) = mpsc::unbounded_channel();
         let (in_force, told) = (Renewal { config, common }, notify.clone());
         let openings = Openings { sockets, offer, workers, in_force, source, renewals: asked, notify: told };
-        let acceptor = Acceptor::start(openings, schedule, ledger).context("cannot accept connections")?;
-        Ok(Self { addresses, admin_address, drain, schedule, notify, renewals, acceptor })
+        let keeper = Keeper::start(openings, schedule, ledger).context("cannot accept connections")?;
+        Ok(Self { addresses, admin_address, drain, schedule, notify, renewals, keeper })
     }
 
     /// A way to have its configuration read again.
@@ -102,7 +102,7 @@ impl Relay {
     ///
     /// Cancel safe.
     pub async fn finished(&mut self) -> anyhow::Result<()> {
-        self.acceptor.finished().await
+        self.keeper.finished().await
     }
 }
 

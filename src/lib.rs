@@ -32,8 +32,8 @@
 //! # The path of a client's frame
 //!
 //! Once per link
-//! 1. [`edge::listener`] accepts, and hands the socket to the worker with the fewest links and admissions. Whom a proxy speaks
-//!    for, [`edge::proxies`] finds out, before TLS begins.
+//! 1. [`edge::listener`] accepts, on the first worker, and hands the socket to the worker with the fewest links and
+//!    admissions. Whom a proxy speaks for, [`edge::proxies`] finds out, before TLS begins.
 //! 2. [`edge::admit`] validates the upgrade by hand, finds the key and the model. A refusal is an HTTP status.
 //! 3. [`edge::upstream::dial`] opens the upstream leg, and waits for its first event where the upstream speaks first.
 //!    Still HTTP.
@@ -59,7 +59,7 @@
 //!
 //! 1. `app::sockets` binds the listening sockets, or takes those that were there before: of a service manager, or of the
 //!    process whose place this one takes ([`control::takeover`]).
-//! 2. Each [`worker`] builds its edge; then `app::acceptor` lets clients and operators in.
+//! 2. Each [`worker`] builds its edge; then `app::keeper` has clients and operators let in.
 //! 3. A signal, an operator or a successor begins the drain. [`control::drain`] decides what is done when, `app::house`
 //!    does it: the doors are closed or given away, and the workers' links end, or are ended.
 //! 4. When the workers carry nothing any more, the process exits.

@@ -4,21 +4,22 @@
 
 mod mail;
 
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use crate::edge::links::Links;
+use crate::edge::listener::{self, Door};
 use crate::edge::load::Load;
-use crate::edge::{Client, Edge, service};
+use crate::edge::{Edge, service};
 use crate::memory::{self, LULL};
 
-pub use mail::{Accepted, Mail, Mailbox, Renewal, hand_over};
+pub use mail::{Accepted, Entrance, Mail, Mailbox, Renewal, hand_over};
 
 /// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
 #[derive(Debug)]
@@ -55,15 +56,9 @@ impl Worker {
         Ok(Self { mailbox, load, thread: Some(thread) })
     }
 
-    /// Hands a client over.
-    fn take(&self, stream: TcpStream, client: Client) {
-        let slot = self.load.take();
-        self.mail(Mail::Serve(Accepted { stream, client, slot }));
-    }
-
     /// A way to it for others.
     pub fn mailbox(&self) -> Mailbox {
-        Mailbox(self.mailbox.downgrade())
+        Mailbox { mailbox: self.mailbox.downgrade(), load: self.load.clone() }
     }
 
     /// Links, admissions, and refused clients that are still listened to.
@@ -105,10 +100,11 @@ fn runtime() -> std::io::Result<LocalRuntime> {
 async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge: Rc<Edge>, load: Arc<Load>) {
     edge.begin();
     let links = edge.links().clone();
-    tokio::task::spawn_local(tidy_up(load, links.clone()));
+    spawn_local(tidy_up(load, links.clone()));
     let mut closed_up = false;
     while let Some(mail) = inbox.recv().await {
         match mail {
+            Mail::LetIn(entrance) => let_in(entrance),
             Mail::Serve(accepted) => serve(accepted, &edge),
             // Whoever asked may have stopped to wait.
             Mail::Answer(told) => drop(told.send(())),
@@ -120,7 +116,7 @@ async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge:
             Mail::End { which, decision, ended } => drop(ended.send(links.end(&which, decision))),
             Mail::EndAll(decision, spread) => {
                 let links = links.clone();
-                tokio::task::spawn_local(async move { links.end_all(decision, spread).await });
+                spawn_local(async move { links.end_all(decision, spread).await });
             }
             Mail::CutAll(decision) => links.cut_all(decision),
             Mail::Renew(Renewal { config, common }, done) => {
@@ -151,18 +147,31 @@ async fn tidy_up(load: Arc<Load>, links: Rc<Links>) {
     }
 }
 
+fn let_in(Entrance { listener, workers, mut shut }: Entrance) {
+    match Door::new(listener) {
+        Ok(door) => drop(spawn_local(async move {
+            tokio::select! {
+                biased;
+                _ = shut.changed() => {}
+                () = listener::accept(door, |stream, client| hand_over(&workers, stream, client)) => {}
+            }
+        })),
+        Err(error) => tracing::error!(%error, "cannot let clients in"),
+    }
+}
+
 fn serve(Accepted { stream, client, slot }: Accepted, edge: &Rc<Edge>) {
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
     match stream {
-        Ok(stream) => drop(tokio::task::spawn_local(service::serve(stream, client, edge.clone(), slot))),
+        Ok(stream) => drop(spawn_local(service::serve(stream, client, edge.clone(), slot))),
         Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{self, Read};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::path::Path;
     use std::time::{Duration, Instant};
 
@@ -170,10 +179,11 @@ mod tests {
     use crate::control::config;
     use crate::control::metering::Metering;
     use crate::control::metrics::Metrics;
-    use crate::edge::Common;
     use crate::edge::upstream::shared::Shared;
+    use crate::edge::{Client, Common};
 
-    fn worker(number: usize, folder: &Path) -> Worker {
+    /// One that can be handed clients, with its ledger in `folder`.
+    pub(crate) fn worker(number: usize, folder: &Path) -> Worker {
         let folder = folder.to_owned();
         Worker::start(number, move || {
             let config = "[server]\nauth = \"none\"\n[[upstreams]]\nname = \"u\"\nkind = \"compatible\"\nurl = \"ws://localhost/\"";
@@ -194,13 +204,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let workers = [worker(0, folder.path()), worker(1, folder.path())];
         let load = || workers.each_ref().map(Worker::carried);
+        let mailboxes = workers.each_ref().map(Worker::mailbox);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut clients = Vec::new();
         for expected in [[1, 0], [1, 1], [2, 1], [2, 2]] {
             clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
             let (stream, address) = listener.accept().unwrap();
             stream.set_nonblocking(true).unwrap();
-            hand_over(&workers, stream, Client { address: address.into() });
+            hand_over(&mailboxes, stream, Client { address: address.into() });
             assert_eq!(load(), expected);
         }
         for client in &mut clients {

@@ -20,13 +20,11 @@ use super::watchdog;
 use crate::control::drain::House;
 use crate::control::ledger::Accountant;
 use crate::control::notify::Notify;
-use crate::control::takeover::{Labelled, Offer};
-use crate::edge::listener::{self, Listener};
-use crate::edge::{Client, admin};
+use crate::control::takeover::Offer;
 use crate::relay::ending::Decision;
-use crate::worker::{Mail, Renewal, Worker, hand_over};
+use crate::worker::{Mail, Mailbox, Renewal, Worker};
 
-/// What a house is opened with, on the thread that is to accept.
+/// What a house is opened with.
 pub(super) struct Openings {
     /// Where clients and operators come in.
     pub(super) sockets: Sockets,
@@ -48,12 +46,13 @@ pub(super) struct Openings {
 pub(super) struct OpenHouse {
     doors: Rc<Doors>,
     workers: Rc<Vec<Worker>>,
+    mailboxes: Arc<[Mailbox]>,
     notify: Arc<Notify>,
 }
 
 impl OpenHouse {
-    /// Begins to accept, in tasks of this thread's runtime. What can fail for want of something in the world outside comes
-    /// last, and the successors' place at the very end: from then on, the predecessor's is gone.
+    /// Has clients and operators let in. What can fail for want of something in the world outside comes last, and the
+    /// successors' place at the very end: from then on, the predecessor's is gone.
     pub(super) fn open(openings: Openings, accountant: Accountant) -> io::Result<Self> {
         let Openings { sockets, offer, workers, in_force, source, renewals, notify } = openings;
         let Sockets { clients, admin } = sockets;
@@ -63,16 +62,17 @@ impl OpenHouse {
         spawn_local(obey(renewals, renewer.clone()));
         spawn_local(certificates::watch(renewer.clone()));
         let operated = Operated { workers: workers.clone(), drain: drain.clone(), renewer, scrape };
-        let mut doors = vec![open(admin, |admin| admin::serve(admin, operated))?];
-        for client in clients {
-            doors.push(open(client, |client| listener::accept(client, to_workers(&workers)))?);
+        let mailboxes: Arc<[_]> = workers.iter().map(Worker::mailbox).collect();
+        let mut doors = vec![Door::to_operators(admin, operated)?];
+        for socket in clients {
+            doors.push(Door::to_clients(socket, mailboxes.clone()));
         }
         let doors = Rc::new(Doors::new(doors));
         if let Some(offer) = offer {
             doors.offer(offer.open().map_err(io::Error::other)?, drain, notify.clone());
         }
         watchdog::keep(notify.clone(), workers.clone());
-        Ok(Self { doors, workers, notify })
+        Ok(Self { doors, workers, mailboxes, notify })
     }
 
     fn mail(&self, mail: impl Fn() -> Mail) {
@@ -90,26 +90,13 @@ async fn obey(mut renewals: mpsc::UnboundedReceiver<()>, renewer: Rc<Renewer>) {
     }
 }
 
-/// Opens a door, with a task that accepts there.
-fn open<F>(Labelled { label, listener }: Labelled, accept: impl FnOnce(Rc<Listener>) -> F) -> io::Result<Door>
-where
-    F: Future<Output = ()> + 'static,
-{
-    #[expect(
-        deprecated,
-        reason = "what follows it is unsafe, for types that may lose their descriptor; this one does not"
-    )]
-    let listener = Rc::new(Listener::new(listener)?);
-    Ok(Door { label, accepting: spawn_local(accept(listener.clone())), listener })
-}
-
 impl House for OpenHouse {
     fn leave(&self) {
         self.notify.stopping("draining");
     }
 
     async fn close(&self) {
-        self.doors.close_to_clients(to_workers(&self.workers)).await;
+        self.doors.close_to_clients(&self.mailboxes).await;
         self.mail(|| Mail::CloseUp);
     }
 
@@ -131,9 +118,4 @@ impl House for OpenHouse {
             worker.emptied().await;
         }
     }
-}
-
-fn to_workers(workers: &Rc<Vec<Worker>>) -> impl Fn(std::net::TcpStream, Client) + 'static {
-    let workers = workers.clone();
-    move |stream, client| hand_over(&workers, stream, client)
 }

@@ -102,7 +102,7 @@ impl Operations for Operated {
     async fn usage(&self, by: By, since: Option<SystemTime>) -> Result<Value, String> {
         let Renewal { config, common } = self.renewer.in_force();
         let path = config.metering.ledger.clone();
-        // It reads a file: not on a thread that accepts.
+        // It reads a file: not on the thread that lets operators in.
         let reading = tokio::task::spawn_blocking(move || report(&path, by, since));
         let groups = reading.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let quotas = if by == By::Key { common.metering.quotas() } else { BTreeMap::new() };

@@ -185,7 +185,7 @@ impl Renewer {
     }
 }
 
-/// Reads files: not on a thread that accepts.
+/// Reads files: not on the thread that lets operators in.
 async fn read(sources: Sources) -> Result<Config, Mistakes> {
     match spawn_blocking(move || config::load(&sources)).await {
         Ok(read) => read,

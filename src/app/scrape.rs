@@ -44,7 +44,7 @@ impl Scrape {
     /// All that was published, and how things stand.
     pub(super) async fn text(&self, moment: Moment) -> Result<String, String> {
         let metrics = self.metrics.clone();
-        // It reads files of the system: not on a thread that accepts.
+        // It reads files of the system: not on the thread that lets operators in.
         let reading = tokio::task::spawn_blocking(move || metrics.text(&moment));
         reading.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }

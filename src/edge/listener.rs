@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -21,15 +21,10 @@ const LAST_REST: Duration = Duration::from_millis(500);
 /// would else begin and end with each of them.
 const CALM: Duration = Duration::from_secs(1);
 
-/// A listening socket that does not block, on the runtime of the thread that accepts. What is accepted there is not: it goes
-/// to another thread's runtime at once, and to register it with two would cost two system calls for nothing.
-pub type Listener = AsyncFd<TcpListener>;
-
-/// Accepts until dropped, and gives each client to `hand_over` on a socket that belongs to no runtime.
+/// Accepts until dropped, and gives each client to `hand_over` on a socket that does not block and belongs to no runtime.
 ///
 /// Cancel safe: a connection is either still queued by the system or handed over.
-pub async fn accept(listener: Rc<Listener>, hand_over: impl Fn(TcpStream, Client)) {
-    let mut door = Door::new(listener);
+pub async fn accept(mut door: Door, hand_over: impl Fn(TcpStream, Client)) {
     loop {
         let (stream, address) = door.next().await;
         hand_over(stream, Client { address: address.into() });
@@ -38,9 +33,9 @@ pub async fn accept(listener: Rc<Listener>, hand_over: impl Fn(TcpStream, Client
 
 /// Gives away whoever is queued by the system at this moment; for a listener that is about to be closed, as closing it
 /// resets their connections.
-pub fn take_queued(listener: &Listener, hand_over: impl Fn(TcpStream, Client)) -> io::Result<()> {
+pub fn take_queued(listener: &TcpListener, hand_over: impl Fn(TcpStream, Client)) -> io::Result<()> {
     loop {
-        match accept_one(listener.get_ref()) {
+        match accept_one(listener) {
             Ok((stream, address)) => hand_over(stream, Client { address: address.into() }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if is_of_one_client(&error) => {}
@@ -49,13 +44,19 @@ pub fn take_queued(listener: &Listener, hand_over: impl Fn(TcpStream, Client)) -
     }
 }
 
-/// A listener that goes on, whatever happens. It says once when it can accept nobody, and once when it can again.
-pub(super) struct Door {
-    listener: Rc<Listener>,
+/// A listening socket on the runtime of the thread that accepts, which goes on, whatever happens. It says once when it can
+/// accept nobody, and once when it can again.
+///
+/// What is accepted is on no runtime: it may go to another thread's, and to register it with two would cost two system
+/// calls for nothing.
+#[derive(Debug)]
+pub struct Door {
+    listener: AsyncFd<Arc<TcpListener>>,
     trouble: Option<Trouble>,
 }
 
 /// Accepting has failed of late.
+#[derive(Debug)]
 struct Trouble {
     /// How long it rested after the last failure.
     rest: Duration,
@@ -64,8 +65,18 @@ struct Trouble {
 }
 
 impl Door {
-    pub(super) fn new(listener: Rc<Listener>) -> Self {
-        Self { listener, trouble: None }
+    /// A socket that does not block. Fails where the system watches no more of them.
+    pub fn new(listener: Arc<TcpListener>) -> io::Result<Self> {
+        #[expect(
+            deprecated,
+            reason = "what follows it is unsafe, for types that may lose their descriptor; this one does not"
+        )]
+        Ok(Self { listener: AsyncFd::new(listener)?, trouble: None })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.get_ref().local_addr()
     }
 
     /// The next connection.
@@ -75,7 +86,7 @@ impl Door {
         loop {
             let accepted = tokio::select! {
                 biased; // as long as somebody waits, it is not over
-                accepted = self.listener.async_io(Interest::READABLE, accept_one) => accepted,
+                accepted = self.listener.async_io(Interest::READABLE, |listener| accept_one(listener)) => accepted,
                 () = end_of(self.trouble.as_ref()) => {
                     tracing::info!("connections are accepted again");
                     self.trouble = None;

@@ -2,17 +2,16 @@
 //!
 //! It refuses to know what the worker does about it.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Worker;
 use crate::control::config::Config;
 use crate::edge::admin::LinkStatus;
 use crate::edge::links::Which;
-use crate::edge::load::Slot;
+use crate::edge::load::{Load, Slot};
 use crate::edge::tls::TlsError;
 use crate::edge::{Client, Common};
 use crate::relay::ending::Decision;
@@ -20,6 +19,8 @@ use crate::relay::ending::Decision;
 /// What other threads want of a worker.
 #[derive(Debug)]
 pub enum Mail {
+    /// Let clients in.
+    LetIn(Entrance),
     /// Serve a client.
     Serve(Accepted),
     /// Tell that you come to your mail.
@@ -58,15 +59,34 @@ pub struct Renewal {
 
 /// A way to a worker that does not keep it: who has this one only may find it gone.
 #[derive(Debug, Clone)]
-pub struct Mailbox(pub(super) mpsc::WeakUnboundedSender<Mail>);
+pub struct Mailbox {
+    pub(super) mailbox: mpsc::WeakUnboundedSender<Mail>,
+    pub(super) load: Arc<Load>,
+}
 
 impl Mailbox {
     /// Tells the worker something, if it is still there.
     pub fn mail(&self, mail: Mail) {
-        if let Some(mailbox) = self.0.upgrade() {
+        if let Some(mailbox) = self.mailbox.upgrade() {
             let _ = mailbox.send(mail); // it may be on its way out
         }
     }
+
+    /// Whether the worker is still there.
+    pub fn is_read(&self) -> bool {
+        self.mailbox.upgrade().is_some_and(|mailbox| !mailbox.is_closed())
+    }
+}
+
+/// Where a worker is to let clients in.
+#[derive(Debug)]
+pub struct Entrance {
+    /// A listening socket that does not block.
+    pub listener: Arc<TcpListener>,
+    /// To whom they are handed.
+    pub workers: Arc<[Mailbox]>,
+    /// Brings a word when nobody is to be let in any more. Kept until that is so.
+    pub shut: watch::Receiver<()>,
 }
 
 /// A client on its way to its worker.
@@ -79,10 +99,10 @@ pub struct Accepted {
 
 /// Hands a client, on a non-blocking socket, to the one of `workers` (there is at least one) with the fewest links and
 /// admissions.
-pub fn hand_over(workers: &[Worker], stream: TcpStream, client: Client) {
+pub fn hand_over(workers: &[Mailbox], stream: TcpStream, client: Client) {
     // One whose thread is gone carries nothing, and would get everybody.
-    let alive = workers.iter().filter(|worker| !worker.mailbox.is_closed());
-    if let Some(worker) = alive.min_by_key(|worker| worker.load.taken()) {
-        worker.take(stream, client);
+    if let Some(worker) = workers.iter().filter(|worker| worker.is_read()).min_by_key(|worker| worker.load.taken()) {
+        let slot = worker.load.take();
+        worker.mail(Mail::Serve(Accepted { stream, client, slot }));
     }
 }

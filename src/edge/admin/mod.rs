@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::net::TcpStream;
 
-use super::listener::{Door, Listener};
+use super::listener::Door;
 use crate::control::record;
 use desk::Desk;
 
@@ -37,11 +37,10 @@ const READING: HeaderValue = HeaderValue::from_static("GET, HEAD");
 /// local tasks.
 ///
 /// Cancel safe: a connection is either still queued by the system or served by a task of its own.
-pub async fn serve(listener: Rc<Listener>, operations: impl Operations) {
+pub async fn serve(mut door: Door, operations: impl Operations) {
     // An address that the system does not tell is treated as one that everybody reaches.
-    let loopback = listener.get_ref().local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let loopback = door.address().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let desk = Rc::new(Desk::new(loopback, operations));
-    let mut door = Door::new(listener);
     loop {
         let (stream, _) = door.next().await;
         tokio::task::spawn_local(serve_connection(stream, desk.clone()));

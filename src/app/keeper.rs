@@ -1,4 +1,4 @@
-//! The thread that lets clients and operators in, and stays until the house is empty.
+//! The thread that keeps the house: it has clients and operators let in, and stays until the house is empty.
 //!
 //! It refuses to know what a drain consists of, and what becomes of those who were let in.
 
@@ -20,13 +20,13 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The handle of the thread. Dropped, it stops, and with it all workers.
 #[derive(Debug)]
-pub(super) struct Acceptor {
+pub(super) struct Keeper {
     stop: Option<oneshot::Sender<()>>,
     over: oneshot::Receiver<Result<(), FlushError>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Acceptor {
+impl Keeper {
     /// Opens the house. When it returns, connections are accepted.
     pub(super) fn start(openings: Openings, schedule: Schedule, ledger: Ledger) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
@@ -34,7 +34,7 @@ impl Acceptor {
         let (ready, is_ready) = mpsc::channel();
         let metering = openings.in_force.common.metering.clone();
         let accountant = ledger.accountant();
-        let thread = std::thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
             match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
                 Ok(runtime) => run(runtime, openings, accountant, schedule, &ready, stopped),
                 Err(error) => drop(ready.send(Err(error))),
@@ -47,7 +47,7 @@ impl Acceptor {
             }
             let _ = tell_over.send(flushed);
         })?;
-        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the acceptor did not start")))?;
+        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the keeper did not start")))?;
         Ok(Self { stop: Some(stop), over, thread: Some(thread) })
     }
 
@@ -55,18 +55,18 @@ impl Acceptor {
     ///
     /// Cancel safe.
     pub(super) async fn finished(&mut self) -> anyhow::Result<()> {
-        let flushed = (&mut self.over).await.context("the acceptor failed")?;
+        let flushed = (&mut self.over).await.context("the keeper failed")?;
         Ok(flushed?)
     }
 }
 
-impl Drop for Acceptor {
+impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the acceptor panicked");
+            tracing::error!("the keeper panicked");
         }
     }
 }
