@@ -18,6 +18,7 @@ mod copy;
 mod cores;
 mod end;
 mod frames;
+mod hyper;
 mod identity;
 mod load;
 mod plot;
@@ -69,6 +70,15 @@ enum Command {
         #[arg(long, value_parser = bytes)]
         buffer: usize,
     },
+    /// Be a proxy that reads HTTP with hyper, and then copies bytes
+    Hyper {
+        /// Where to listen
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Where to connect to
+        #[arg(long)]
+        upstream: SocketAddr,
+    },
     /// Become another program that stays on a core and ends with its parent
     #[command(hide = true)]
     Become {
@@ -95,6 +105,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Judge { results } => compare::tell(&Results::read(&results)?, &results),
         Command::Soak(args) => soak::run(&args),
         Command::Copy { listen, upstream, buffer } => copy::serve(listen, upstream, buffer),
+        Command::Hyper { listen, upstream } => hyper::serve(listen, upstream),
         Command::Become { core, command } => cores::become_proxy(core, &command),
     }
 }

@@ -31,6 +31,8 @@ pub enum Kind {
     Haproxy(Tuning),
     /// tokio's `copy_bidirectional`, with buffers of so many KiB.
     Copy(usize),
+    /// hyper on both legs, and a copy behind it.
+    Hyper,
     /// A relay on node's `ws`.
     Node,
 }
@@ -45,7 +47,7 @@ pub enum Tuning {
 }
 
 /// All of them.
-pub const ALL: [Kind; 10] = [
+pub const ALL: [Kind; 11] = [
     Kind::Direct,
     Kind::Relay,
     Kind::Before,
@@ -55,6 +57,7 @@ pub const ALL: [Kind; 10] = [
     Kind::Haproxy(Tuning::Tuned),
     Kind::Copy(8),
     Kind::Copy(63),
+    Kind::Hyper,
     Kind::Node,
 ];
 
@@ -104,7 +107,7 @@ impl Kind {
     /// What is missing to start it.
     pub fn missing(self, setting: &Setting) -> Option<String> {
         match self {
-            Self::Direct | Self::Copy(_) => None,
+            Self::Direct | Self::Copy(_) | Self::Hyper => None,
             Self::Relay => no_file(&setting.relay),
             Self::Before => setting.before.as_deref().map_or(Some("no --before".to_owned()), no_file),
             Self::Nginx(_) => find("nginx").is_none().then(|| "nginx is not installed".to_owned()),
@@ -187,6 +190,10 @@ impl Kind {
                 words.extend(["--upstream".into(), upstream, "--buffer".into(), format!("{kib}k")]);
                 words
             }
+            Self::Hyper => {
+                let program = text(&std::env::current_exe()?)?;
+                [&program, "hyper", "--listen", &listen, "--upstream", &upstream].map(str::to_owned).to_vec()
+            }
             Self::Node => {
                 let (_, port) = listen.rsplit_once(':').expect("an address has a port");
                 vec!["node".into(), text(&setting.node.join("relay.mjs"))?, port.into(), format!("ws://{upstream}")]
@@ -265,6 +272,7 @@ impl fmt::Display for Kind {
             Self::Haproxy(Tuning::Defaults) => f.write_str("haproxy"),
             Self::Haproxy(Tuning::Tuned) => f.write_str("haproxy-tuned"),
             Self::Copy(kib) => write!(f, "copy-{kib}k"),
+            Self::Hyper => f.write_str("hyper"),
             Self::Node => f.write_str("node"),
         }
     }

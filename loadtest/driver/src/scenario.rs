@@ -72,10 +72,12 @@ impl Scenario {
         match (kind, self.load) {
             (Kind::Direct, load) => matches!(load, Load::Paced { .. }),
             // They speak no TLS.
-            (Kind::Copy(_) | Kind::Node, _) if self.tls != Tls::Plain => false,
+            (Kind::Copy(_) | Kind::Hyper | Kind::Node, _) if self.tls != Tls::Plain => false,
             // It would be late for most frames.
             (Kind::Node, Load::Paced { busy, idle }) => busy + idle <= 200,
             (Kind::Node, Load::Idle(_) | Load::SetUps) => false,
+            // Behind the 101 it is a copy.
+            (Kind::Hyper, load) => load == Load::SetUps,
             // Frames do not come into it, and neither do buffers.
             (_, Load::SetUps) => !tuned,
             _ => true,
