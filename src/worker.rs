@@ -1,4 +1,5 @@
-//! A worker: one thread with its own runtime, its own edge and its own links. What it works on never leaves it.
+//! A worker: one thread with its own runtime, its own edge and its own links. What it works on never leaves it, but for the
+//! clients that it lets in for others.
 //!
 //! It refuses to know what an accepted socket will become.
 
@@ -14,12 +15,12 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use crate::edge::links::Links;
-use crate::edge::listener::{self, Door};
+use crate::edge::listener::{self, Accepting};
 use crate::edge::load::Load;
 use crate::edge::{Edge, service};
 use crate::memory::{self, LULL};
 
-pub use mail::{Accepted, Entrance, Mail, Mailbox, Renewal, hand_over};
+pub use mail::{Accepted, Entrance, Mail, Mailbox, Order, Renewal, hand_over};
 
 /// The handle of a worker. Dropped, the worker ends, and with it whatever it still carries.
 #[derive(Debug)]
@@ -147,17 +148,21 @@ async fn tidy_up(load: Arc<Load>, links: Rc<Links>) {
     }
 }
 
-fn let_in(Entrance { listener, workers, mut shut }: Entrance) {
-    match Door::new(listener) {
-        Ok(door) => drop(spawn_local(async move {
+fn let_in(Entrance { listener, workers, mut orders, told }: Entrance) {
+    let accepting = match Accepting::new(listener) {
+        Ok(accepting) => accepting,
+        Err(error) => return drop(told.send(Err(error))),
+    };
+    let _ = told.send(Ok(())); // who does not wait any more has dropped its orders too
+    spawn_local(async move {
+        if orders.wait_for(|order| *order != Order::Wait).await.is_ok() {
             tokio::select! {
                 biased;
-                _ = shut.changed() => {}
-                () = listener::accept(door, |stream, client| hand_over(&workers, stream, client)) => {}
+                _ = orders.wait_for(|order| *order == Order::Leave) => {}
+                () = listener::accept(accepting, |stream, client| hand_over(&workers, stream, client)) => {}
             }
-        })),
-        Err(error) => tracing::error!(%error, "cannot let clients in"),
-    }
+        }
+    });
 }
 
 fn serve(Accepted { stream, client, slot }: Accepted, edge: &Rc<Edge>) {

@@ -1,9 +1,6 @@
 //! The doors: the listening sockets with those who accept there, and the two ways to be rid of them. They are closed when
 //! the process drains for good, and given to a successor when there is one.
 //!
-//! Operators are let in on this thread. Clients are let in by a worker, as it is woken for its links anyway: a thread that
-//! wakes to accept one, and then wakes the worker, costs more than all that accepting does.
-//!
 //! It refuses to know what becomes of whoever comes in.
 
 use std::cell::RefCell;
@@ -12,30 +9,25 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::{sleep, timeout};
 
-use super::operations::ANSWER_TIMEOUT;
+use super::doorman::Doorman;
 use crate::control::drain::Drain;
 use crate::control::notify::Notify;
 use crate::control::takeover::{Label, Labelled, Offering, Serves, Successor};
 use crate::edge::admin::{self, Operations};
-use crate::edge::listener;
-use crate::worker::{Entrance, Mail, Mailbox, hand_over};
+use crate::edge::listener::{self, Accepting};
+use crate::worker::{Mailbox, hand_over};
 
-/// The pause before a worker is to let clients in again that could not.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// A listening socket, and who accepts from it.
+/// A listening socket, and who lets people in there.
 pub(super) struct Door {
     label: Label,
     listener: Arc<TcpListener>,
-    /// Tells the worker that accepts to stop. It is closed when none does.
-    shut: Rc<watch::Sender<()>>,
-    /// Accepts, or has a worker do that.
+    /// Dropped, it has `open` end.
+    stop: oneshot::Sender<()>,
+    /// Once it has ended, nobody is let in any more.
     open: JoinHandle<()>,
 }
 
@@ -90,10 +82,10 @@ impl Doors {
         successor.is_ready().await
     }
 
-    /// Accepts no more, from the moment on in which it is ready. Who is queued stays queued, for whoever else has the sockets.
+    /// Lets nobody in any more, once it is ready. Who is queued stays queued, for whoever else has the sockets.
     async fn let_go(&self) {
-        for door in self.open.take() {
-            door.shut().await;
+        for shut in shut_all(self.open.take()) {
+            shut.await;
         }
     }
 
@@ -107,65 +99,62 @@ impl Doors {
         let (clients, operators) =
             self.open.take().into_iter().partition::<Vec<_>, _>(|door| door.label.serves == Serves::Clients);
         self.open.replace(operators);
-        for door in clients {
-            door.close(workers).await;
+        for shut in shut_all(clients) {
+            let (label, listener) = shut.await;
+            if label.kept {
+                // The next process finds them there.
+                continue;
+            }
+            if let Err(error) = listener::take_queued(&listener, |stream, client| hand_over(workers, stream, client)) {
+                tracing::warn!(%error, "connections that were queued are lost");
+            }
         }
     }
+}
+
+/// Tells all to shut before any is waited for: so all do, even if nobody waits.
+fn shut_all(doors: Vec<Door>) -> Vec<impl Future<Output = (Label, Arc<TcpListener>)>> {
+    doors.into_iter().map(Door::shut).collect()
 }
 
 impl Door {
     /// Lets operators in, in a task of this thread's runtime.
-    pub(super) fn to_operators(labelled: Labelled, operations: impl Operations) -> io::Result<Self> {
-        let Labelled { label, listener } = labelled;
+    pub(super) fn to_operators(
+        Labelled { label, listener }: Labelled,
+        operations: impl Operations,
+    ) -> io::Result<Self> {
         let listener = Arc::new(listener);
-        let door = listener::Door::new(listener.clone())?;
-        Ok(Self { label, listener, shut: Rc::default(), open: spawn_local(admin::serve(door, operations)) })
+        let accepting = Accepting::new(listener.clone())?;
+        Ok(Self::open(label, listener, async |stop| {
+            tokio::select! {
+                _ = stop => {}
+                () = admin::serve(accepting, operations) => {}
+            }
+        }))
     }
 
-    /// Has clients let in by the first of these workers that is there, from the moment on in which this thread's tasks run.
-    pub(super) fn to_clients(labelled: Labelled, workers: Arc<[Mailbox]>) -> Self {
-        let Labelled { label, listener } = labelled;
-        let (listener, shut) = (Arc::new(listener), Rc::<watch::Sender<()>>::default());
-        let open = spawn_local(keep_open(listener.clone(), workers, shut.clone()));
-        Self { label, listener, shut, open }
+    /// Has clients let in.
+    pub(super) fn to_clients(label: Label, doorman: Doorman) -> Self {
+        Self::open(label, doorman.listener().clone(), |stop| doorman.serve(stop))
     }
 
-    /// Ready when nobody accepts any more. A worker that does not come to that is not waited for.
-    async fn shut(self) -> (Label, Arc<TcpListener>) {
-        self.open.abort();
-        // Once the task is gone, so is its share of the listener.
-        let _ = self.open.await;
-        let _ = self.shut.send(());
-        if timeout(ANSWER_TIMEOUT, self.shut.closed()).await.is_err() {
-            tracing::error!("the worker that lets clients in does not answer");
-        }
-        (self.label, self.listener)
+    fn open<F>(label: Label, listener: Arc<TcpListener>, let_in: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        Self { label, listener, stop, open: spawn_local(let_in(stopped)) }
     }
 
-    async fn close(self, workers: &[Mailbox]) {
-        let (label, listener) = self.shut().await;
-        if label.kept {
-            // The next process finds them there.
-            return;
-        }
-        if let Err(error) = listener::take_queued(&listener, |stream, client| hand_over(workers, stream, client)) {
-            tracing::warn!(%error, "connections that were queued are lost");
-        }
-    }
-}
-
-/// Has clients let in, whatever becomes of the worker that does.
-async fn keep_open(listener: Arc<TcpListener>, workers: Arc<[Mailbox]>, shut: Rc<watch::Sender<()>>) {
-    loop {
-        let alive = workers.iter().find(|worker| worker.is_read());
-        if let Some(worker) = alive {
-            let (listener, workers) = (listener.clone(), workers.clone());
-            worker.mail(Mail::LetIn(Entrance { listener, workers, shut: shut.subscribe() }));
-            shut.closed().await;
-        }
-        tracing::error!("nobody lets clients in; another worker is to");
-        if alive.is_none_or(Mailbox::is_read) {
-            sleep(PAUSE).await;
+    /// Tells those who let people in to stop. Ready when they have.
+    ///
+    /// Cancel safe: dropped, they stop all the same.
+    fn shut(self) -> impl Future<Output = (Label, Arc<TcpListener>)> {
+        let Self { label, listener, stop, open } = self;
+        drop(stop);
+        async move {
+            let _ = open.await;
+            (label, listener)
         }
     }
 }
@@ -174,34 +163,41 @@ async fn keep_open(listener: Arc<TcpListener>, workers: Arc<[Mailbox]>, shut: Rc
 mod tests {
     use std::io::Read;
     use std::net::TcpStream;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
 
     use super::*;
     use crate::edge::bind::{Sharing, bind};
     use crate::worker::{Worker, tests::worker};
 
+    /// Any visit is over by then.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
     /// A door to these workers, and what connects there and ends at once; it returns when it was served.
-    fn door_to(workers: &[Worker]) -> (Door, impl AsyncFn() + use<>) {
+    async fn door_to(workers: &[Worker]) -> (Door, impl AsyncFn() + use<>) {
         let any = "127.0.0.1:0".parse().unwrap();
         let label = Label { serves: Serves::Clients, configured: any, kept: false };
-        let labelled = Labelled { label, listener: bind(any, Sharing::Alone).unwrap() };
-        let address = labelled.listener.local_addr().unwrap();
-        let door = Door::to_clients(labelled, workers.iter().map(Worker::mailbox).collect());
+        let listener = bind(any, Sharing::Alone).unwrap();
+        let address = listener.local_addr().unwrap();
+        let doorman = Doorman::hire(listener, workers.iter().map(Worker::mailbox).collect()).await.unwrap();
         let is_served = async move || {
             let visit = move || {
                 let mut client = TcpStream::connect(address)?;
+                client.set_read_timeout(Some(PATIENCE))?;
                 client.shutdown(std::net::Shutdown::Write)?;
                 client.read(&mut [0])
             };
             assert_eq!(tokio::task::spawn_blocking(visit).await.unwrap().unwrap(), 0);
         };
-        (door, is_served)
+        (Door::to_clients(label, doorman), is_served)
     }
 
     #[tokio::test(flavor = "local")]
     async fn clients_come_in_when_the_worker_that_let_them_in_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let mut workers = vec![worker(0, folder.path()), worker(1, folder.path())];
-        let (_door, is_served) = door_to(&workers);
+        let (_door, is_served) = door_to(&workers).await;
         is_served().await;
         drop(workers.remove(0));
         is_served().await;
@@ -211,11 +207,29 @@ mod tests {
     async fn whoever_comes_to_a_door_that_is_shut_stays_queued() {
         let folder = tempfile::tempdir().unwrap();
         let workers = [worker(0, folder.path())];
-        let (door, is_served) = door_to(&workers);
+        let (door, is_served) = door_to(&workers).await;
         is_served().await;
         let (_, listener) = door.shut().await;
+        assert_eq!(Arc::strong_count(&listener), 1, "no worker has it any more");
         let queued = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (_, address) = listener.accept().unwrap();
         assert_eq!(queued.local_addr().unwrap(), address);
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_door_shuts_even_if_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let workers = [worker(0, folder.path())];
+        let (door, is_served) = door_to(&workers).await;
+        is_served().await;
+        let listener = door.listener.clone();
+        drop(door.shut());
+        timeout(PATIENCE, async {
+            while Arc::strong_count(&listener) > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("the worker leaves");
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use super::certificates;
+use super::doorman::Doorman;
 use super::doors::{Door, Doors};
 use super::operations::Operated;
 use super::renewal::{Renewer, Source};
@@ -20,7 +21,7 @@ use super::watchdog;
 use crate::control::drain::House;
 use crate::control::ledger::Accountant;
 use crate::control::notify::Notify;
-use crate::control::takeover::Offer;
+use crate::control::takeover::{Labelled, Offer};
 use crate::relay::ending::Decision;
 use crate::worker::{Mail, Mailbox, Renewal, Worker};
 
@@ -51,22 +52,25 @@ pub(super) struct OpenHouse {
 }
 
 impl OpenHouse {
-    /// Has clients and operators let in. What can fail for want of something in the world outside comes last, and the
-    /// successors' place at the very end: from then on, the predecessor's is gone.
-    pub(super) fn open(openings: Openings, accountant: Accountant) -> io::Result<Self> {
+    /// Has clients and operators let in. Nobody is before all else has been done that can fail; the successors' place comes
+    /// at the very end: from then on, the predecessor's is gone.
+    pub(super) async fn open(openings: Openings, accountant: Accountant) -> io::Result<Self> {
         let Openings { sockets, offer, workers, in_force, source, renewals, notify } = openings;
         let Sockets { clients, admin } = sockets;
+        let mailboxes: Arc<[_]> = workers.iter().map(Worker::mailbox).collect();
+        let mut hired = Vec::with_capacity(clients.len());
+        for Labelled { label, listener } in clients {
+            hired.push((label, Doorman::hire(listener, mailboxes.clone()).await?));
+        }
+        // Nothing is waited for from here on: the tasks that are spawned do not run before it is done.
         let (workers, drain) = (Rc::new(workers), in_force.common.drain.clone());
         let scrape = Scrape::new(in_force.common.metrics.clone(), workers.len());
         let renewer = Rc::new(Renewer::new(source, workers.clone(), accountant, in_force, notify.clone()));
         spawn_local(obey(renewals, renewer.clone()));
         spawn_local(certificates::watch(renewer.clone()));
         let operated = Operated { workers: workers.clone(), drain: drain.clone(), renewer, scrape };
-        let mailboxes: Arc<[_]> = workers.iter().map(Worker::mailbox).collect();
         let mut doors = vec![Door::to_operators(admin, operated)?];
-        for socket in clients {
-            doors.push(Door::to_clients(socket, mailboxes.clone()));
-        }
+        doors.extend(hired.into_iter().map(|(label, doorman)| Door::to_clients(label, doorman)));
         let doors = Rc::new(Doors::new(doors));
         if let Some(offer) = offer {
             doors.offer(offer.open().map_err(io::Error::other)?, drain, notify.clone());

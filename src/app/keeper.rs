@@ -103,7 +103,7 @@ fn run(
 ) {
     runtime.block_on(async {
         let drain = openings.in_force.common.drain.clone();
-        let house = match OpenHouse::open(openings, accountant) {
+        let house = match OpenHouse::open(openings, accountant).await {
             Ok(house) => house,
             Err(error) => return drop(ready.send(Err(error))),
         };

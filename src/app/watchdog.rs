@@ -13,8 +13,8 @@ use super::operations::answers;
 use crate::control::notify::Notify;
 use crate::worker::{Mail, Worker};
 
-/// Begins, in a task of this thread's runtime, where the manager asks for it. A thread that lets no operator in any more
-/// does not get to say anything either.
+/// Begins, in a task of this thread's runtime, where the manager asks for it. Where this thread hangs, nothing is said
+/// either.
 pub(super) fn keep(notify: Arc<Notify>, workers: Rc<Vec<Worker>>) {
     let Some(every) = notify.watchdog() else { return };
     spawn_local(async move {

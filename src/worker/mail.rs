@@ -1,7 +1,8 @@
-//! What other threads want of a worker, and how that gets there.
+//! What others want of a worker, and how that gets there.
 //!
 //! It refuses to know what the worker does about it.
 
+use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::edge::tls::TlsError;
 use crate::edge::{Client, Common};
 use crate::relay::ending::Decision;
 
-/// What other threads want of a worker.
+/// What others want of a worker.
 #[derive(Debug)]
 pub enum Mail {
     /// Let clients in.
@@ -73,8 +74,14 @@ impl Mailbox {
     }
 
     /// Whether the worker is still there.
-    pub fn is_read(&self) -> bool {
+    fn is_read(&self) -> bool {
         self.mailbox.upgrade().is_some_and(|mailbox| !mailbox.is_closed())
+    }
+
+    /// A way to a worker that a test plays.
+    #[cfg(test)]
+    pub(crate) fn to(mailbox: &mpsc::UnboundedSender<Mail>) -> Self {
+        Self { mailbox: mailbox.downgrade(), load: Arc::default() }
     }
 }
 
@@ -85,8 +92,21 @@ pub struct Entrance {
     pub listener: Arc<TcpListener>,
     /// To whom they are handed.
     pub workers: Arc<[Mailbox]>,
-    /// Brings a word when nobody is to be let in any more. Kept until that is so.
-    pub shut: watch::Receiver<()>,
+    /// What the worker is to do there; kept until it has left. Whose sender is dropped is to leave.
+    pub orders: watch::Receiver<Order>,
+    /// Brings that the worker is there, or why it cannot be.
+    pub told: oneshot::Sender<io::Result<()>>,
+}
+
+/// What a worker is to do at a listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Be ready.
+    Wait,
+    /// Let clients in.
+    LetIn,
+    /// Let nobody in any more.
+    Leave,
 }
 
 /// A client on its way to its worker.
@@ -101,8 +121,10 @@ pub struct Accepted {
 /// admissions.
 pub fn hand_over(workers: &[Mailbox], stream: TcpStream, client: Client) {
     // One whose thread is gone carries nothing, and would get everybody.
-    if let Some(worker) = workers.iter().filter(|worker| worker.is_read()).min_by_key(|worker| worker.load.taken()) {
-        let slot = worker.load.take();
-        worker.mail(Mail::Serve(Accepted { stream, client, slot }));
-    }
+    let alive = workers.iter().filter(|worker| worker.is_read());
+    let Some(worker) = alive.min_by_key(|worker| worker.load.taken()) else {
+        return tracing::error!("no worker is left: a client is turned away");
+    };
+    let slot = worker.load.take();
+    worker.mail(Mail::Serve(Accepted { stream, client, slot }));
 }

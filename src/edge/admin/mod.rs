@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::net::TcpStream;
 
-use super::listener::Door;
+use super::listener::Accepting;
 use crate::control::record;
 use desk::Desk;
 
@@ -37,12 +37,12 @@ const READING: HeaderValue = HeaderValue::from_static("GET, HEAD");
 /// local tasks.
 ///
 /// Cancel safe: a connection is either still queued by the system or served by a task of its own.
-pub async fn serve(mut door: Door, operations: impl Operations) {
+pub async fn serve(mut accepting: Accepting, operations: impl Operations) {
     // An address that the system does not tell is treated as one that everybody reaches.
-    let loopback = door.address().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let loopback = accepting.address().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let desk = Rc::new(Desk::new(loopback, operations));
     loop {
-        let (stream, _) = door.next().await;
+        let (stream, _) = accepting.next().await;
         tokio::task::spawn_local(serve_connection(stream, desk.clone()));
     }
 }
