@@ -1,6 +1,8 @@
-//! The least that a proxy can be that reads HTTP with hyper: the client's request goes to the upstream as it is, the answer
-//! comes back as it is, and behind a 101 `tokio::io::copy_bidirectional` knows nothing of what goes through. It chooses
-//! nothing, admits everybody, and records nothing.
+//! The least that a proxy can be that reads HTTP with hyper: the head of the client's request goes to the upstream as it is,
+//! the head of its answer comes back as it is, and behind a 101 `tokio::io::copy_bidirectional` knows nothing of what goes
+//! through. It chooses nothing, admits everybody, and records nothing.
+//!
+//! For set-ups: its buffers are small, as each link gets its own.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -19,8 +21,8 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 
-/// What is read behind the 101, and the most that is under way in each direction.
-const BUFFER: usize = 63 << 10;
+/// What is read at once behind the 101.
+const BUFFER: usize = 1 << 10;
 
 /// Serves on one thread.
 pub fn serve(listen: SocketAddr, upstream: SocketAddr) -> anyhow::Result<()> {
@@ -28,7 +30,7 @@ pub fn serve(listen: SocketAddr, upstream: SocketAddr) -> anyhow::Result<()> {
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await?;
         loop {
-            let (client, _) = listener.accept().await?;
+            let Ok((client, _)) = listener.accept().await else { continue };
             tokio::task::spawn_local(async move {
                 // How a link ends is not its business.
                 let _ = link(client, upstream).await;
@@ -48,7 +50,8 @@ async fn link(client: TcpStream, upstream: SocketAddr) -> anyhow::Result<()> {
             anyhow::Ok(response.map(|_| Empty::<Bytes>::new()))
         }
     });
-    let mut connection = server::conn::http1::Builder::new().serve_connection(TokioIo::new(client), service);
+    let mut connection =
+        server::conn::http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(client), service);
     (&mut connection).await?;
     let parts = connection.into_parts();
     let mut client = parts.io.into_inner();

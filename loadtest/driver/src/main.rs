@@ -39,6 +39,10 @@ use clap::{Parser, Subcommand};
 
 use results::Results;
 
+/// The relay has it too: what `copy` and `hyper` cost is not to be their allocator's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(name = "driver", about)]
 struct Cli {

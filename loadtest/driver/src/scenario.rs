@@ -78,7 +78,8 @@ impl Scenario {
             (Kind::Node, Load::Idle(_) | Load::SetUps) => false,
             // Behind the 101 it is a copy.
             (Kind::Hyper, load) => load == Load::SetUps,
-            // Frames do not come into it, and neither do buffers.
+            // Frames do not come into it. A copy makes its buffers for each link: the small ones.
+            (Kind::Copy(kib), Load::SetUps) => kib == 8,
             (_, Load::SetUps) => !tuned,
             _ => true,
         }
