@@ -49,6 +49,8 @@ def client(server, through, agent, patience):
         answers = yield connection("%s/getCaseCount" % server, Listener)
         for case in range(1, int(answers[0]) + 1):
             yield connection("%scase=%d&agent=%s" % (through, case, agent), testee.TesteeClientProtocol)
+        # What is over here may not be over there yet; this is answered once it is.
+        yield connection("%s/getCaseStatus?case=%d&agent=%s" % (server, case, agent), Listener)
         yield connection("%s/updateReports?agent=%s" % (server, agent), Listener)
     except Exception as error:
         sys.stderr.write("%s\n" % error)
