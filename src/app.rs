@@ -1,8 +1,8 @@
 //! The only plane that knows every other: builds a relay from its configuration, binds, starts its threads, and has it
 //! drained. `sockets` are inherited or bound, `keeper` is the thread that has clients and operators let in through its
-//! `doors`, each with a `doorman`, `house` what it empties in the end, `operations` what operators have done, `renewal` puts another
-//! configuration in force, `certificates` has another certificate shown, and `scrape` is what is asked of everybody when
-//! the metrics are read.
+//! `doors` (clients by a worker, to which a `doorman` sees), `house` what it empties in the end, `operations` what operators
+//! have done, `renewal` puts another configuration in force, `certificates` has another certificate shown, and `scrape` is
+//! what is asked of everybody when the metrics are read.
 
 mod certificates;
 mod doorman;

@@ -39,15 +39,14 @@ impl Doorman {
     ///
     /// Cancel safe: dropped, nobody is let in.
     pub(super) async fn hire(listener: TcpListener, workers: Arc<[Mailbox]>) -> io::Result<Self> {
-        let listener = Arc::new(listener);
-        let mut post = take_post(&listener, &workers, 0).await;
-        for worker in 1..workers.len() {
-            if post.is_ok() {
-                break;
+        let (listener, mut failed) = (Arc::new(listener), io::ErrorKind::NotFound.into());
+        for worker in 0..workers.len() {
+            match take_post(&listener, &workers, worker).await {
+                Ok(post) => return Ok(Self { listener, workers, post }),
+                Err(error) => failed = error,
             }
-            post = take_post(&listener, &workers, worker).await;
         }
-        Ok(Self { post: post?, listener, workers })
+        Err(failed)
     }
 
     /// The socket.
@@ -82,11 +81,9 @@ impl Doorman {
 /// Posts a worker. Fails where it is gone, hangs, or the system watches no more sockets.
 async fn take_post(listener: &Arc<TcpListener>, workers: &Arc<[Mailbox]>, worker: usize) -> io::Result<Post> {
     let (order, orders) = watch::channel(Order::Wait);
-    let (tell, told) = oneshot::channel();
     let (listener, to) = (listener.clone(), workers.clone());
-    workers[worker].mail(Mail::LetIn(Entrance { listener, workers: to, orders, told: tell }));
-    let told = timeout(ANSWER_TIMEOUT, told).await.map_err(io::Error::from)?;
-    told.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??;
+    let entrance = |told| Mail::LetIn(Entrance { listener, workers: to, orders, told });
+    answer(&workers[worker], entrance).await??;
     Ok(Post { worker, order })
 }
 
@@ -108,16 +105,21 @@ async fn relieve(listener: &Arc<TcpListener>, workers: &Arc<[Mailbox]>, former: 
     }
 }
 
-/// Ready when the worker has not answered in time. One that is gone is not told from one that lives.
+/// Ready when the worker does not answer in time, or is gone.
 async fn hangs(worker: &Mailbox) {
     loop {
         sleep(ASK_EVERY).await;
-        let (tell, told) = oneshot::channel();
-        worker.mail(Mail::Answer(tell));
-        if timeout(ANSWER_TIMEOUT, told).await.is_err() {
+        if answer(worker, Mail::Answer).await.is_err() {
             return;
         }
     }
+}
+
+/// What the worker answers. Fails where it does not in time, or is gone.
+async fn answer<T>(worker: &Mailbox, mail: impl FnOnce(oneshot::Sender<T>) -> Mail) -> io::Result<T> {
+    let (tell, told) = oneshot::channel();
+    worker.mail(mail(tell));
+    timeout(ANSWER_TIMEOUT, told).await?.map_err(|_| io::ErrorKind::BrokenPipe.into())
 }
 
 async fn leave(post: &Post) {

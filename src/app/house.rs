@@ -23,7 +23,7 @@ use crate::control::ledger::Accountant;
 use crate::control::notify::Notify;
 use crate::control::takeover::{Labelled, Offer};
 use crate::relay::ending::Decision;
-use crate::worker::{Mail, Mailbox, Renewal, Worker};
+use crate::worker::{Mail, Renewal, Worker};
 
 /// What a house is opened with.
 pub(super) struct Openings {
@@ -47,7 +47,6 @@ pub(super) struct Openings {
 pub(super) struct OpenHouse {
     doors: Rc<Doors>,
     workers: Rc<Vec<Worker>>,
-    mailboxes: Arc<[Mailbox]>,
     notify: Arc<Notify>,
 }
 
@@ -76,7 +75,7 @@ impl OpenHouse {
             doors.offer(offer.open().map_err(io::Error::other)?, drain, notify.clone());
         }
         watchdog::keep(notify.clone(), workers.clone());
-        Ok(Self { doors, workers, mailboxes, notify })
+        Ok(Self { doors, workers, notify })
     }
 
     fn mail(&self, mail: impl Fn() -> Mail) {
@@ -100,7 +99,8 @@ impl House for OpenHouse {
     }
 
     async fn close(&self) {
-        self.doors.close_to_clients(&self.mailboxes).await;
+        let mailboxes: Vec<_> = self.workers.iter().map(Worker::mailbox).collect();
+        self.doors.close_to_clients(&mailboxes).await;
         self.mail(|| Mail::CloseUp);
     }
 

@@ -96,9 +96,7 @@ impl Bar {
     fn line(&self, results: &Results) -> String {
         let Self(scenario, figure, against, limit) = self;
         let what = match against {
-            Proxies(proxies) => {
-                format!("{figure} / {}", if proxies.len() > 2 { "best of all".into() } else { proxies.join("|") })
-            }
+            Proxies(proxies) => format!("{figure} / {}", proxies.join("|")),
             Own(other) => format!("{figure} / own in {other}"),
             Itself => (*figure).to_owned(),
         };
