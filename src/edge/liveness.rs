@@ -2,7 +2,8 @@
 //!
 //! It refuses to know what the relay itself does about silence: pings, which prove more (that the peer's program lives),
 //! and a write timeout, which a link's report can name. This is for what they do not see, such as a link whose ping
-//! waits in the send buffer for an acknowledgement that never comes.
+//! waits in the send buffer for an acknowledgement that never comes, or one that stands inside a frame both ways, where no
+//! ping may.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-use crate::control::config::Limits;
+use crate::relay::link::Limits;
 
 /// Probes that may go unanswered. With the first one after a silence of one interval, the connection is given up after
 /// three intervals, when the relay's own pings have given it up too.
@@ -20,36 +21,23 @@ const PROBES: u32 = 2;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(32_767);
 
-/// When the other end of a link's socket is given up.
-#[derive(Debug, Clone, Copy)]
-pub struct Liveness {
-    /// Silence before a probe, and between probes.
-    interval: Duration,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
-    /// How long sent bytes may stay unacknowledged, or the peer's window closed.
-    unacknowledged: Duration,
-}
-
-impl Liveness {
-    /// As these limits have it.
-    pub fn new(limits: &Limits) -> Self {
-        // Keepalive is silent while bytes are on their way, and retransmission gives up only after a quarter of an hour:
-        // for a peer whose network is gone, this deadline is the one that works. The system's clock also runs while a
-        // living peer leaves its window closed, and starts before ours, which waits for the send buffer to fill: twice
-        // the write timeout leaves that ending to the relay, which can tell it.
-        let unacknowledged = (3 * limits.ping_interval).max(2 * limits.write_timeout);
-        Self { interval: limits.ping_interval.clamp(SHORTEST, LONGEST), unacknowledged }
-    }
-
-    /// Sets it up on a socket.
-    pub fn watch(self, stream: &TcpStream) -> io::Result<()> {
-        let socket = SockRef::from(stream);
-        let keepalive = TcpKeepalive::new().with_time(self.interval).with_interval(self.interval).with_retries(PROBES);
-        socket.set_tcp_keepalive(&keepalive)?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(self.unacknowledged))?;
-        Ok(())
-    }
+/// Has the system watch over a socket from now on, by the limits of its link. What was silent before counts: a peer that is
+/// gone already is given up no later. To ask again changes nothing.
+pub fn watch(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
+    let Limits { ping_interval, write_timeout, .. } = *limits;
+    let socket = SockRef::from(stream);
+    let interval = ping_interval.clamp(SHORTEST, LONGEST);
+    let keepalive = TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Keepalive is silent while bytes are on their way, and retransmission gives up only after a quarter of an hour:
+    // for a peer whose network is gone, this deadline is the one that works. The system's clock also runs while a
+    // living peer leaves its window closed, and starts before ours, which waits for the send buffer to fill: twice
+    // the write timeout leaves that ending to the relay, which can tell it.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some((3 * ping_interval).max(2 * write_timeout)))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = write_timeout;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -57,6 +45,7 @@ impl Liveness {
 mod tests {
     use super::*;
     use crate::control::config::parse;
+    use crate::edge::link_limits;
 
     /// Keepalive time, interval and probes, and the user timeout, in seconds, of a socket under these `[limits]`.
     async fn set_up(limits: &str) -> (u64, u64, u32, u64) {
@@ -66,7 +55,7 @@ mod tests {
         );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        Liveness::new(&parse(&file).unwrap().limits).watch(&stream).unwrap();
+        watch(&stream, &link_limits(&parse(&file).unwrap().limits)).unwrap();
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
         (

@@ -44,7 +44,6 @@ use crate::relay::link;
 
 use gate::{Counts, Gate};
 use links::Links;
-use liveness::Liveness;
 use proxies::Proxies;
 use tls::CurrentAcceptor;
 use upstream::Upstream;
@@ -65,7 +64,6 @@ pub struct Edge {
     upstreams: Vec<Rc<Upstream>>,
     proxies: Proxies,
     tls: Arc<CurrentAcceptor>,
-    liveness: Liveness,
     limits: config::Limits,
     link_limits: Rc<link::Limits>,
     drain: Arc<Drain>,
@@ -131,7 +129,6 @@ impl Edge {
             upstreams,
             proxies: Proxies::new(&config.server),
             tls: common.tls.clone(),
-            liveness: Liveness::new(&config.limits),
             limits: config.limits.clone(),
             link_limits: Rc::new(link_limits(&config.limits)),
             drain: common.drain.clone(),

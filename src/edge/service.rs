@@ -69,7 +69,6 @@ pub async fn serve(mut stream: TcpStream, client: Client, edge: Rc<Edge>, slot: 
         Some(Switched::Link(begun)) => {
             // A copy, so that the few early bytes do not keep hyper's whole buffer alive.
             let leg = Leg { stream, early: Bytes::copy_from_slice(&parts.read_buf) };
-            watch(&edge, [leg.stream.tcp(), begun.opened.leg.stream.tcp()]);
             start::start(*begun, leg, &edge, slot);
         }
         Some(Switched::Refused(farewell)) => linger(stream, Some(farewell)).await,
@@ -96,16 +95,6 @@ async fn begin_tls(stream: TcpStream, client: Client, edge: &Edge, deadline: Ins
         Err(_) => {
             edge.measures.tls_failed();
             None
-        }
-    }
-}
-
-/// From here on nobody waits for these peers with a deadline of a few seconds.
-fn watch(edge: &Edge, sockets: [Option<&TcpStream>; 2]) {
-    for socket in sockets.into_iter().flatten() {
-        if let Err(error) = edge.liveness.watch(socket) {
-            // A socket that is gone already takes no option; the link will say so.
-            tracing::debug!(%error, "a socket takes no keepalive");
         }
     }
 }

@@ -16,7 +16,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::ahead::Ahead;
+use super::liveness;
 use crate::control::config::TlsIdentity;
+use crate::relay::link::Limits;
 use crate::relay::stream::Stream;
 
 /// Ciphertext that rustls queues for a socket: more than one read of the other leg gives, 63 KiB, so that it goes out in one
@@ -160,6 +162,13 @@ impl Stream for Conn {
             let _ = socket.set_zero_linger();
         }
         self.hang_up();
+    }
+
+    fn probe(&self, limits: &Limits) {
+        if let Some(Err(error)) = self.tcp().map(|socket| liveness::watch(socket, limits)) {
+            // A socket that is gone already takes no option; the link will say so.
+            tracing::debug!(%error, "a socket takes no keepalive");
+        }
     }
 
     fn hang_up(&mut self) {

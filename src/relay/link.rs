@@ -213,7 +213,11 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
     }
 
     fn ping(&mut self, cx: &mut Context<'_>, peer: Peer) {
-        let Self { client, upstream, up, down, .. } = self;
+        let Self { client, upstream, up, down, limits, .. } = self;
+        match peer {
+            Peer::Client => client.probe(limits),
+            Peer::Upstream => upstream.probe(limits),
+        }
         let sent = match peer {
             Peer::Client => ping(cx, peer, client, (down, up)),
             Peer::Upstream => ping(cx, peer, upstream, (up, down)),

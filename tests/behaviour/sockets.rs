@@ -1,5 +1,6 @@
 //! What the relay asks of the system for its sockets.
 
+use crate::support::frame::Frame;
 use crate::support::leg::Leg;
 use crate::support::relay::Relay;
 use crate::support::upstream::Upstream;
@@ -7,14 +8,37 @@ use crate::support::within;
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn the_system_watches_over_both_sockets_of_a_link() {
+async fn the_system_watches_over_both_sockets_of_a_link_that_has_fallen_silent() {
     let upstream = Upstream::start().await;
-    let relay = Relay::to(&upstream).limits("ping_interval = \"7s\"").start();
+    let relay = Relay::to(&upstream).limits("ping_interval = \"1s\"").start();
     let (client, upstream) = relay.link(&upstream).await;
     for leg in [&client, &upstream] {
         let remaining = within("a keepalive timer", keepalive_timer(leg)).await;
-        assert!(remaining <= 7.0, "the first probe is due after an interval, not in {remaining} s");
+        assert!(remaining <= 1.0, "a probe is due within an interval, not in {remaining} s");
     }
+}
+
+/// Nobody else would notice that both peers are gone: no ping may stand inside a frame.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn the_system_watches_over_both_sockets_of_a_link_that_stands_inside_two_frames() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).limits("ping_interval = \"1s\"").start();
+    let (mut client, mut upstream) = relay.link(&upstream).await;
+    half_a_frame(&mut client, &mut upstream).await;
+    half_a_frame(&mut upstream, &mut client).await;
+    for leg in [&client, &upstream] {
+        within("a keepalive timer", keepalive_timer(leg)).await;
+    }
+    assert_eq!((client.arrived(), upstream.arrived()), (&b""[..], &b""[..]), "no ping has come");
+}
+
+#[cfg(target_os = "linux")]
+async fn half_a_frame(from: &mut Leg, to: &mut Leg) {
+    let frame = from.encoded(&[Frame::text("a whole frame")]);
+    let half = &frame[..frame.len() / 2];
+    from.raw(half).await;
+    to.expect_bytes(half).await;
 }
 
 /// Waits until a keepalive timer runs on the relay's socket of this leg, and says when it goes off, in seconds. While
