@@ -5,13 +5,14 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwapOption;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -24,6 +25,12 @@ use crate::relay::stream::Stream;
 /// Ciphertext that rustls queues for a socket: more than one read of the other leg gives, 63 KiB, so that it goes out in one
 /// write and not in one for each record of 16 KiB. A leg that is idle, or that keeps up, owns none of it.
 const QUEUE_LIMIT: usize = 64 << 10;
+
+/// Where the system has no word for it, the end is a packet of its own.
+#[cfg(target_os = "linux")]
+const MORE: libc::c_int = libc::MSG_MORE;
+#[cfg(not(target_os = "linux"))]
+const MORE: libc::c_int = 0;
 
 /// The only protocol spoken: an upgrade needs HTTP/1.1 (RFC 7301 names it).
 const ALPN: &[u8] = b"http/1.1";
@@ -52,6 +59,8 @@ pub enum TlsError {
 pub enum Conn {
     /// TCP alone.
     Plain(TcpStream),
+    /// The same, and its end follows what is written. Boxed: a link that goes on should not pay for this one's size.
+    Ending(Box<TcpStream>),
     /// TLS over TCP, as server or as client. Boxed: a plain link should not pay for its size.
     Tls(Box<TlsStream<Ahead>>),
     /// Closed.
@@ -63,6 +72,7 @@ impl Conn {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(stream) => Some(stream),
+            Self::Ending(stream) => Some(stream),
             Self::Tls(stream) => Some(stream.get_ref().0.socket()),
             Self::Gone => None,
         }
@@ -171,8 +181,31 @@ impl Stream for Conn {
         }
     }
 
+    fn end_follows(&mut self) {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Plain(stream) => Self::Ending(Box::new(stream)),
+            other => other,
+        };
+    }
+
+    fn is_bare(&self) -> bool {
+        matches!(self, Self::Plain(_) | Self::Ending(_))
+    }
+
     fn hang_up(&mut self) {
         *self = Self::Gone;
+    }
+}
+
+/// Writes what more follows: the system may wait for it.
+fn poll_write_more(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    let send = || SockRef::from(stream).send_with_flags(bytes, libc::MSG_NOSIGNAL | MORE);
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        match stream.try_io(Interest::WRITABLE, send) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
+        }
     }
 }
 
@@ -181,6 +214,7 @@ impl AsyncRead for Conn {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Ending(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Gone => Poll::Ready(Ok(())),
         }
@@ -192,6 +226,7 @@ impl AsyncWrite for Conn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Ending(stream) => poll_write_more(stream, cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -201,6 +236,7 @@ impl AsyncWrite for Conn {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Ending(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
@@ -209,6 +245,7 @@ impl AsyncWrite for Conn {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Ending(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }

@@ -195,6 +195,9 @@ impl Side {
     /// connection when nothing more is to come or to go.
     pub(super) fn speak<S: Stream>(&mut self, cx: &mut Context<'_>, stream: &mut S, pump: &mut Pump) {
         if matches!(self.speech, Speech::Leaving | Speech::Settling(_)) {
+            if matches!(self.speech, Speech::Leaving) && self.hearing != Hearing::Open {
+                stream.end_follows();
+            }
             match pump.poll_flush(cx, stream) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) if matches!(self.speech, Speech::Settling(_)) => {}
@@ -205,12 +208,23 @@ impl Side {
         if matches!(self.speech, Speech::Said) && self.hearing != Hearing::Open {
             self.speech = Speech::Ending;
         }
-        if matches!(self.speech, Speech::Ending) && Pin::new(&mut *stream).poll_shutdown(cx).is_ready() {
-            self.speech = Speech::Over;
+        if matches!(self.speech, Speech::Ending) {
+            if self.has_said_all() && stream.is_bare() {
+                self.close(stream);
+            } else if Pin::new(&mut *stream).poll_shutdown(cx).is_ready() {
+                self.speech = Speech::Over;
+            }
         }
         if self.is_over() {
             stream.hang_up();
         }
+    }
+
+    /// Whether nothing may come from it any more: its end has come, or it is a client and has sent its close frame. A server
+    /// closes the connection at once then (RFC 6455 section 5.5.1), a client waits until it does. What came behind the close
+    /// frame all the same has been read: unread, it would make a reset of our end.
+    fn has_said_all(&self) -> bool {
+        self.hearing == Hearing::Over || (self.peer == Peer::Client && self.close_code.is_some())
     }
 
     /// Its deadline has come: says what may still be said, without waiting, and closes the connection.

@@ -15,6 +15,15 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
         let _ = limits;
     }
 
+    /// The stream's end stands right behind what is written from now on, so that both may leave as one packet.
+    fn end_follows(&mut self) {}
+
+    /// Whether the peer sends nothing behind its last frame, and is to be sent nothing behind ours, so that the connection can be
+    /// closed. With TLS both are.
+    fn is_bare(&self) -> bool {
+        false
+    }
+
     /// Closes the connection. From then on nothing can be read or written.
     fn hang_up(&mut self);
 }

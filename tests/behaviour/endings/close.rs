@@ -1,6 +1,6 @@
 //! A close frame goes to the other peer as it is, and so does the answer.
 
-use super::{link, link_with, verbatim_with};
+use super::{answer_and_end, link, link_with, verbatim_with};
 use crate::support::frame::{CLOSE, Frame};
 
 const EMPTY: &[u8] = b"";
@@ -27,6 +27,18 @@ async fn of_an_upstream_goes_to_the_client_verbatim_and_the_answer_comes_back() 
     upstream.expect_bytes(&answer).await;
     client.expect_end().await;
     upstream.expect_end().await;
+}
+
+/// Behind it a client has nothing more to say (RFC 6455 section 5.5.1): nobody waits until it closes its connection.
+#[tokio::test]
+async fn of_a_client_is_the_last_that_is_awaited_of_it() {
+    let (relay, mut client, mut upstream) = link_with("close_timeout = \"10m\"").await;
+    client.close(1000, "").await;
+    upstream.expect_close(1000, "").await;
+    answer_and_end(upstream, 1000).await;
+    client.expect_close(1000, "").await;
+    relay.ledger().until_count("link", 1).await;
+    client.expect_end().await;
 }
 
 #[tokio::test]
