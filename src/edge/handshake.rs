@@ -5,8 +5,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{
-    AsHeaderName, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    AsHeaderName, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use hyper::http::request;
 use hyper::{Method, StatusCode, Version};
@@ -23,6 +24,28 @@ pub const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// RFC 6455 section 4.1: the key is 16 random bytes.
 const NONCE: usize = 16;
+/// A digest of SHA-1 in base64.
+const ACCEPT: usize = 28;
+
+/// The headers of one side of a handshake, however they are kept.
+pub trait Headers {
+    /// The values of the lines of this name.
+    fn values<'h>(&'h self, name: &HeaderName) -> impl Iterator<Item = &'h [u8]>;
+}
+
+impl Headers for HeaderMap {
+    fn values<'h>(&'h self, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+        self.get_all(name).into_iter().map(HeaderValue::as_bytes)
+    }
+}
+
+/// As they were read.
+impl Headers for [httparse::Header<'_>] {
+    fn values<'h>(&'h self, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+        let named = self.iter().filter(|line| line.name.eq_ignore_ascii_case(name.as_str()));
+        named.map(|line| line.value)
+    }
+}
 
 /// Checks that a request is an upgrade to WebSocket, and gives what `Sec-WebSocket-Accept` must say.
 pub fn check_upgrade(head: &request::Parts) -> Result<HeaderValue, Refusal> {
@@ -33,8 +56,8 @@ pub fn check_upgrade(head: &request::Parts) -> Result<HeaderValue, Refusal> {
     }
     let headers = &head.headers;
     if head.version != Version::HTTP_11
-        || !lists(headers, UPGRADE, "websocket")
-        || !lists(headers, CONNECTION, "upgrade")
+        || !lists(headers, &UPGRADE, "websocket")
+        || !lists(headers, &CONNECTION, "upgrade")
     {
         let message = "this is a WebSocket endpoint: send HTTP/1.1 with `Upgrade: websocket` and `Connection: Upgrade`";
         let refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
@@ -56,37 +79,40 @@ pub fn check_upgrade(head: &request::Parts) -> Result<HeaderValue, Refusal> {
         let message = "an upgrade request has no body";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "unexpected_body", message));
     }
-    Ok(accept(key.as_bytes()))
+    Ok(HeaderValue::from_bytes(&accept(key.as_bytes())).expect("base64 is visible ASCII"))
 }
 
 /// What `Sec-WebSocket-Accept` says for this key (RFC 6455 section 4.2.2).
-pub fn accept(key: &[u8]) -> HeaderValue {
+pub fn accept(key: &[u8]) -> [u8; ACCEPT] {
     let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize();
-    HeaderValue::try_from(STANDARD.encode(digest)).expect("base64 is visible ASCII")
+    let mut accept = [0; ACCEPT];
+    STANDARD.encode_slice(digest, &mut accept).expect("a digest has 20 bytes");
+    accept
 }
 
 /// A fresh `Sec-WebSocket-Key`.
-pub fn new_key() -> HeaderValue {
-    HeaderValue::try_from(STANDARD.encode(uuid::Uuid::new_v4().as_bytes())).expect("base64 is visible ASCII")
+pub fn new_key() -> String {
+    STANDARD.encode(uuid::Uuid::new_v4().as_bytes())
 }
 
-/// Checks an upstream's 101 against what was asked of it (RFC 6455 section 4.1). The error says what is wrong.
-pub fn verify_switch(headers: &HeaderMap, key: &HeaderValue, offered: &[String]) -> Result<(), &'static str> {
-    if !lists(headers, UPGRADE, "websocket") {
+/// Checks the headers of an upstream's 101 against what was asked of it (RFC 6455 section 4.1). The error says what is wrong.
+pub fn verify_switch(headers: &(impl Headers + ?Sized), key: &str, offered: &[String]) -> Result<(), &'static str> {
+    if !lists(headers, &UPGRADE, "websocket") {
         return Err("its 101 does not upgrade to websocket");
     }
-    if !lists(headers, CONNECTION, "upgrade") {
+    if !lists(headers, &CONNECTION, "upgrade") {
         return Err("its 101 has no `Connection: Upgrade`");
     }
-    if only(headers, SEC_WEBSOCKET_ACCEPT) != Some(&accept(key.as_bytes())) {
+    if sole(headers.values(&SEC_WEBSOCKET_ACCEPT)) != Some(&accept(key.as_bytes())) {
         return Err("its 101 carries the wrong `Sec-WebSocket-Accept`");
     }
-    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+    if headers.values(&SEC_WEBSOCKET_EXTENSIONS).next().is_some() {
         return Err("its 101 has an extension that nobody offered");
     }
-    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
-        let selected = only(headers, SEC_WEBSOCKET_PROTOCOL).and_then(|selected| selected.to_str().ok());
-        if !selected.is_some_and(|selected| offered.iter().any(|offer| offer == selected)) {
+    let mut selected = headers.values(&SEC_WEBSOCKET_PROTOCOL).peekable();
+    if selected.peek().is_some() {
+        let selected = sole(selected);
+        if !selected.is_some_and(|selected| offered.iter().any(|offer| offer.as_bytes() == selected)) {
             return Err("its 101 selects a subprotocol that nobody offered");
         }
     }
@@ -95,9 +121,9 @@ pub fn verify_switch(headers: &HeaderMap, key: &HeaderValue, offered: &[String])
 
 /// Whether a header that is a list, maybe over several lines, holds `item` in any case (RFC 9110 section 5.6.1). What else
 /// stands there hides nothing, be it no text at all.
-pub fn lists(headers: &HeaderMap, name: impl AsHeaderName, item: &str) -> bool {
-    let items = headers.get_all(name).into_iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    items.map(<[u8]>::trim_ascii).any(|there| there.eq_ignore_ascii_case(item.as_bytes()))
+pub fn lists(headers: &(impl Headers + ?Sized), name: &HeaderName, item: &str) -> bool {
+    let mut items = headers.values(name).flat_map(|line| line.split(|byte| *byte == b','));
+    items.any(|there| there.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
 }
 
 /// The items of a header that is a list.
@@ -108,6 +134,9 @@ pub fn items(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item
 
 /// The value of a header that must not be repeated; `None` where it is, or is not there.
 pub fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
-    let mut values = headers.get_all(name).iter();
+    sole(headers.get_all(name).iter())
+}
+
+fn sole<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     values.next().filter(|_| values.next().is_none())
 }

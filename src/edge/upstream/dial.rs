@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, Limited};
+use httparse::Header;
+use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode, Version};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::connect;
-use super::exchange::exchange;
 use super::failure::Failure;
 use super::first_event::Listening;
-use super::kind::{self, Ask};
+use super::kind;
+use super::upgrade::upgrade;
 use super::{Candidate, Wanted};
-use crate::edge::handshake;
+use crate::edge::handshake::{self, Headers};
 use crate::edge::query::Route;
 use crate::edge::refusal::REQUEST_ID;
 use crate::edge::tls::Conn;
@@ -69,43 +70,35 @@ pub async fn dial(
     deadlines: Deadlines,
     max_message_bytes: u64,
 ) -> Result<OpenLeg, Failure> {
-    let attempt = async {
-        let begun = Instant::now();
-        let opening = timeout(deadlines.dial, open(candidate, wanted)).await;
-        let mut leg = opening.unwrap_or(Err(Failure::Timeout(deadlines.dial)))?;
-        leg.took.dial = begun.elapsed();
-        // To a call that is under way nothing need be said.
-        let speaks_first = !matches!(wanted.route, Route::Call(_));
-        if !(candidate.upstream.config.await_first_event && speaks_first) {
-            return Ok(leg);
-        }
-        let mut listening = Listening::new(leg.stream, leg.early, max_message_bytes);
-        listening.first_event().await?;
-        let (stream, early) = listening.into_parts();
-        let took = Took { first_event: Some(begun.elapsed().saturating_sub(leg.took.dial)), ..leg.took };
-        Ok(OpenLeg { stream, early, took, ..leg })
-    };
-    timeout(deadlines.all, attempt).await.unwrap_or(Err(Failure::Timeout(deadlines.all)))
+    let begun = Instant::now();
+    let within = deadlines.dial.min(deadlines.all);
+    let opening = timeout(within, open(candidate, wanted)).await;
+    let mut leg = opening.unwrap_or(Err(Failure::Timeout(within)))?;
+    leg.took.dial = begun.elapsed();
+    // To a call that is under way nothing need be said.
+    let speaks_first = !matches!(wanted.route, Route::Call(_));
+    if !(candidate.upstream.config.await_first_event && speaks_first) {
+        return Ok(leg);
+    }
+    let mut listening = Listening::new(leg.stream, leg.early, max_message_bytes);
+    let heard = timeout_at(begun + deadlines.all, listening.first_event()).await;
+    heard.map_err(|_| Failure::Timeout(deadlines.all))??;
+    let (stream, early) = listening.into_parts();
+    let took = Took { first_event: Some(begun.elapsed().saturating_sub(leg.took.dial)), ..leg.took };
+    Ok(OpenLeg { stream, early, took, ..leg })
 }
 
 async fn open(candidate: &Candidate, wanted: &Wanted) -> Result<OpenLeg, Failure> {
+    let upstream = &candidate.upstream;
     let ask = kind::ask(candidate, wanted)?;
-    let stream = connect(&candidate.upstream).await?;
-    switch(stream, ask).await
-}
-
-/// Sends the upgrade, and verifies its answer.
-async fn switch(stream: Conn, ask: Ask) -> Result<OpenLeg, Failure> {
-    let judge = async |response: Response<Incoming>| match response.status() {
-        StatusCode::SWITCHING_PROTOCOLS if response.version() == Version::HTTP_11 => Ok(response),
-        StatusCode::SWITCHING_PROTOCOLS => Err(Failure::NotHttp("its 101 is none of HTTP/1.1")),
-        _ => Err(refused(response).await),
+    let stream = connect(upstream).await?;
+    let switched = |headers: &[Header<'_>]| {
+        handshake::verify_switch(headers, &ask.key, upstream.asking.offered()).map_err(Failure::NotHttp)?;
+        let request_id = headers.values(&REQUEST_ID).next();
+        let request_id = request_id.map(|id| &id[..id.len().min(MAX_REQUEST_ID)]);
+        Ok(request_id.map(|id| String::from_utf8_lossy(id).into_owned()))
     };
-    let (response, stream, early) = exchange(stream, ask.request, judge).await?;
-    handshake::verify_switch(response.headers(), &ask.key, &ask.offered).map_err(Failure::NotHttp)?;
-    let request_id = response.headers().get(REQUEST_ID);
-    let request_id = request_id.map(|id| &id.as_bytes()[..id.len().min(MAX_REQUEST_ID)]);
-    let request_id = request_id.map(|id| String::from_utf8_lossy(id).into_owned());
+    let (request_id, stream, early) = upgrade(stream, &ask.head, switched, refused).await?;
     Ok(OpenLeg { stream, early, request_id, opened_as: None, took: Took::default() })
 }
 

@@ -1,4 +1,5 @@
-//! One request, after which a connection speaks HTTP no more: an upgrade, or a tunnel through a proxy.
+//! One request by hyper, after which a connection speaks HTTP no more: for a tunnel through a proxy, and for an upgrade that
+//! was answered with something else than a 101.
 //!
 //! It refuses to know which answer is a good one.
 

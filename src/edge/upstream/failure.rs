@@ -137,11 +137,14 @@ fn in_millis(time: Duration) -> Duration {
 
 impl From<hyper::Error> for Failure {
     fn from(_: hyper::Error) -> Self {
-        Self::NotHttp("its answer is no HTTP")
+        Self::NO_HTTP
     }
 }
 
 impl Failure {
+    /// Neither a 101 nor another status can be made of what it answered.
+    pub const NO_HTTP: Self = Self::NotHttp("its answer is no HTTP");
+
     /// One word for machines: at which stage it failed.
     pub fn kind(&self) -> &'static str {
         match self {

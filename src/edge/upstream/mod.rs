@@ -4,8 +4,9 @@
 //! `pool` may have a leg that was opened ahead. `shared` is what all workers know of an upstream.
 //!
 //! `kind` writes the request, `dial` opens the leg: `connect` makes the connection, through a `proxy` where there is one,
-//! `exchange` asks for the switch, `first_event` waits for the upstream's first word. `failure` says what it means when
-//! one of them fails. They refuse to know the client beyond what was admitted.
+//! `upgrade` asks for the switch and reads the 101, `first_event` waits for the upstream's first word. What else may be
+//! answered, and what a proxy answers, `exchange` reads with hyper. `failure` says what it means when one of them fails.
+//! They refuse to know the client beyond what was admitted.
 
 pub mod attempts;
 pub mod breaker;
@@ -19,6 +20,7 @@ pub mod pick;
 pub mod pool;
 pub mod proxy;
 pub mod shared;
+pub mod upgrade;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use super::query::Route;
 use super::tls::{Connector, TlsError};
 use crate::control::config::{self, Secret};
 use crate::control::metrics::Measures;
+use kind::Asking;
 use pool::{Opening, Pool};
 use shared::Shared;
 
@@ -37,6 +40,8 @@ use shared::Shared;
 pub struct Upstream {
     /// What the configuration says of it.
     pub config: config::Upstream,
+    /// How it is asked.
+    pub asking: Asking,
     /// Kept as long as the upstream, so that sessions resume. `None` for `ws`.
     pub tls: Option<Connector>,
     /// What all workers know of it.
@@ -82,7 +87,7 @@ impl Upstream {
     ) -> Result<Self, TlsError> {
         let tls = connector(config)?;
         let pool = Pool::new(config.models.named().map(|(_, sent)| sent), warm);
-        Ok(Self { config: config.clone(), tls, shared, pool, measures })
+        Ok(Self { config: config.clone(), asking: Asking::new(config), tls, shared, pool, measures })
     }
 
     /// Whether this is what the configuration says of an upstream, with so many legs opened ahead for each model.
