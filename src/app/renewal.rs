@@ -196,7 +196,7 @@ async fn read(sources: Sources) -> Result<Config, Mistakes> {
 /// What is known of each upstream, in the order of the configuration. One of a name that was there before is known as before.
 pub(super) fn upstreams(config: &Config, known: &[Arc<Shared>]) -> Vec<Arc<Shared>> {
     let shared = |upstream: &config::Upstream| {
-        let known = known.iter().find(|known| known.name == upstream.name);
+        let known = known.iter().find(|known| *known.name == *upstream.name);
         known.cloned().unwrap_or_else(|| Arc::new(Shared::new(&upstream.name)))
     };
     config.upstreams.iter().map(shared).collect()

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
@@ -31,11 +31,11 @@ pub struct LinkInfo {
     /// The request id that the upstream was told, where its leg was opened ahead.
     pub opened_as: Option<Box<str>>,
     /// The name of the client's key.
-    pub key: Rc<str>,
+    pub key: Arc<str>,
     /// Who connected.
     pub client: ClientAddress,
     /// The upstream's name.
-    pub upstream: Box<str>,
+    pub upstream: Arc<str>,
     /// What the client called the model.
     pub model_asked: Box<str>,
     /// What the upstream was sent.

@@ -87,11 +87,12 @@ impl Meter {
 
     /// False: it has to be waited for.
     fn take(&mut self, record: impl Into<Box<Record>>) -> bool {
-        self.awaits = match self.recorder.try_record(record) {
-            Ok(ticket) if self.metering.before_delivery => Awaits::Commit(ticket),
-            Ok(_) => Awaits::Nothing,
-            Err(Full(record)) => Awaits::Room(record),
+        let taken = if self.metering.before_delivery {
+            self.recorder.try_record(record).map(Awaits::Commit)
+        } else {
+            self.recorder.try_leave(record).map(|()| Awaits::Nothing)
         };
+        self.awaits = taken.unwrap_or_else(|Full(record)| Awaits::Room(record));
         matches!(self.awaits, Awaits::Nothing)
     }
 
@@ -107,7 +108,7 @@ impl Meter {
 
     /// Gives a record to whoever ends the process, where the ledger has no room.
     fn leave(&mut self, record: impl Into<Box<Record>>) {
-        if let Err(Full(record)) = self.recorder.try_record(record) {
+        if let Err(Full(record)) = self.recorder.try_leave(record) {
             self.metering.leave(*record);
         }
     }
@@ -157,7 +158,7 @@ impl Meter {
         UsageRow {
             at_ms: unix_ms(SystemTime::now()),
             link_id: self.info.id,
-            key: (*self.info.key).into(),
+            key: self.info.key.clone(),
             upstream: self.info.upstream.clone(),
             model,
             kind,
@@ -232,17 +233,17 @@ fn cost_of(prices: &TranscriptionPrices, done: &Transcription) -> Option<NanoUsd
     }
 }
 
-fn link_row(info: &LinkInfo, ending: &str, unsettled: bool, closes: (Option<u16>, Option<u16>)) -> LinkRow {
+fn link_row(info: &LinkInfo, ending: &'static str, unsettled: bool, closes: (Option<u16>, Option<u16>)) -> LinkRow {
     let (client_close, upstream_close) = closes;
     LinkRow {
         link_id: info.id,
         request_id: info.request_id.clone(),
-        key: (*info.key).into(),
+        key: info.key.clone(),
         upstream: info.upstream.clone(),
         model: info.model_sent.clone(),
         opened_ms: unix_ms(info.opened_at),
         ended_ms: unix_ms(SystemTime::now()),
-        ending: ending.into(),
+        ending,
         unsettled,
         client_close,
         upstream_close,

@@ -3,7 +3,7 @@
 //! Checked in the order of the lists in [`upgrade`] and [`admit`], cheapest first. It refuses to dial, to wait, and to
 //! know how an upstream wants to be asked; nothing of a client that is refused reaches one.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
@@ -40,7 +40,7 @@ pub struct Upgrade {
 #[derive(Debug)]
 pub struct Admitted {
     /// The name of the client's key; `none` or `passthrough` in those modes.
-    pub key_name: Rc<str>,
+    pub key_name: Arc<str>,
     /// The key itself, where it is one of the configuration's.
     pub key_digest: Option<Digest>,
     /// What it wants.
@@ -113,7 +113,7 @@ fn check_drain(edge: &Edge) -> Result<(), Refusal> {
 /// Who asks.
 struct Holder<'e> {
     /// The name of its key.
-    name: Rc<str>,
+    name: Arc<str>,
     /// What the configuration says of the key; `None`: nothing is limited.
     key: Option<&'e Key>,
     /// The key itself, where it goes upstream.

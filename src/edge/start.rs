@@ -78,7 +78,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         upstream_request_id: leg.request_id.map(Into::into),
         key: admitted.key_name,
         client: address,
-        upstream: upstream.config.name.as_str().into(),
+        upstream: upstream.shared.name.clone(),
         model_asked: model_asked.into(),
         model_sent: model_sent.into(),
         opened: Instant::now(),

@@ -74,7 +74,7 @@ pub fn link(link_id: Uuid) -> LinkRow {
         model: "gpt-realtime".into(),
         opened_ms: 1_795_299_999_000,
         ended_ms: 1_795_300_001_000,
-        ending: "client_close".into(),
+        ending: "client_close",
         unsettled: true,
         client_close: Some(1000),
         upstream_close: None,

@@ -1,5 +1,6 @@
 //! What is recorded: rows of the two tables as plain values. Refuses to know how they are written.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -25,9 +26,9 @@ pub struct UsageRow {
     /// The link that carried it.
     pub link_id: Uuid,
     /// The name of the client's key; `none` or `passthrough` in those modes.
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// The upstream's name.
-    pub upstream: Box<str>,
+    pub upstream: Arc<str>,
     /// The name that was sent upstream.
     pub model: Box<str>,
     /// What was used.
@@ -63,9 +64,9 @@ pub struct LinkRow {
     /// The id of the request that opened it.
     pub request_id: Box<str>,
     /// The name of the client's key; `none` or `passthrough` in those modes.
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// The upstream's name.
-    pub upstream: Box<str>,
+    pub upstream: Arc<str>,
     /// The name that was sent upstream.
     pub model: Box<str>,
     /// When its 101 was answered, in Unix milliseconds.
@@ -73,7 +74,7 @@ pub struct LinkRow {
     /// When both legs were gone, in Unix milliseconds.
     pub ended_ms: i64,
     /// What ended it, in one word.
-    pub ending: Box<str>,
+    pub ending: &'static str,
     /// Whether a response was still under way when it ended.
     pub unsettled: bool,
     /// The code of the client's close frame.
@@ -103,7 +104,7 @@ pub struct Used {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewUsage {
     /// Whose.
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// When, in Unix milliseconds.
     pub at_ms: i64,
     /// How much.

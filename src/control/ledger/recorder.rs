@@ -27,7 +27,8 @@ pub struct Recorder {
 pub(super) struct Queued {
     pub(super) record: Box<Record>,
     pub(super) since: Instant,
-    pub(super) done: oneshot::Sender<Stored>,
+    /// Whom to tell; most records are waited for by nobody.
+    pub(super) done: Option<oneshot::Sender<Stored>>,
 }
 
 /// What became of a record.
@@ -68,7 +69,16 @@ impl Recorder {
     /// Gives a record to the writer. Its commit begins within [`super::COMMIT_WITHIN`].
     pub fn try_record(&mut self, record: impl Into<Box<Record>>) -> Result<Ticket, Full> {
         let (done, ticket) = oneshot::channel();
-        let queued = Queued { record: record.into(), since: Instant::now(), done };
+        self.put(record.into(), Some(done)).map(|()| Ticket(ticket))
+    }
+
+    /// The same, for who waits for no commit.
+    pub fn try_leave(&mut self, record: impl Into<Box<Record>>) -> Result<(), Full> {
+        self.put(record.into(), None)
+    }
+
+    fn put(&mut self, record: Box<Record>, done: Option<oneshot::Sender<Stored>>) -> Result<(), Full> {
+        let queued = Queued { record, since: Instant::now(), done };
         match std::mem::replace(&mut self.room, Room::Unknown) {
             Room::Held(permit) => drop(permit.send(queued)),
             room => match self.queue.try_send(queued) {
@@ -79,7 +89,7 @@ impl Recorder {
                 }
             },
         }
-        Ok(Ticket(ticket))
+        Ok(())
     }
 
     /// Waits for room. Once ready, the next record is taken, whoever else brings one. Once the ledger is flushed or dropped

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, Error, Result, Row, TransactionBehavior, ffi, params};
+use rusqlite::{CachedStatement, Connection, Error, Result, Row, TransactionBehavior, ffi, params};
 
 use super::open::{self, LedgerError};
 use super::record::{LinkRow, NewUsage, Record, UsageRow, Used};
@@ -67,7 +67,7 @@ impl Store {
         self.still_there()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (others, _) = above(&transaction, self.seen)?;
-        let new = records.map(|record| insert(&transaction, record)).collect::<Result<_>>()?;
+        let new = Insert::into(&transaction)?.all(records)?;
         let seen = newest(&transaction)?;
         transaction.commit()?;
         self.seen = seen;
@@ -147,57 +147,69 @@ fn used_in(row: &Row<'_>, first: usize) -> Used {
     Used { cost: NanoUsd::new(count(first)), tokens }
 }
 
-/// Whether the record is new.
-fn insert(connection: &Connection, record: &Record) -> Result<bool> {
-    let written = match record {
-        Record::Usage(row) => insert_usage(connection, row)?,
-        Record::Link(row) => insert_link(connection, row)?,
-    };
-    Ok(written > 0)
+/// What puts records into the tables, prepared once for a group of them.
+struct Insert<'c> {
+    usage: CachedStatement<'c>,
+    link: CachedStatement<'c>,
 }
 
-fn insert_usage(connection: &Connection, row: &UsageRow) -> Result<usize> {
-    let Usage { input, cached, output } = row.usage;
-    connection.prepare_cached(INSERT_USAGE)?.execute(params![
-        row.at_ms,
-        row.link_id.to_string(),
-        row.key,
-        row.upstream,
-        row.model,
-        row.kind.name(),
-        row.response_id,
-        row.status,
-        column(input.text),
-        column(input.audio),
-        column(input.image),
-        column(cached.text),
-        column(cached.audio),
-        column(cached.image),
-        column(output.text),
-        column(output.audio),
-        row.seconds,
-        row.cost.map(|cost| column(cost.nano())),
-    ])
-}
+impl<'c> Insert<'c> {
+    fn into(connection: &'c Connection) -> Result<Self> {
+        Ok(Self { usage: connection.prepare_cached(INSERT_USAGE)?, link: connection.prepare_cached(INSERT_LINK)? })
+    }
 
-fn insert_link(connection: &Connection, row: &LinkRow) -> Result<usize> {
-    connection.prepare_cached(INSERT_LINK)?.execute(params![
-        row.link_id.to_string(),
-        row.request_id,
-        row.key,
-        row.upstream,
-        row.model,
-        row.opened_ms,
-        row.ended_ms,
-        row.ending,
-        row.unsettled,
-        row.client_close,
-        row.upstream_close,
-        column(row.frames_up),
-        column(row.frames_down),
-        column(row.bytes_up),
-        column(row.bytes_down),
-    ])
+    /// For each record whether it is new.
+    fn all<'r>(mut self, records: impl Iterator<Item = &'r Record>) -> Result<Vec<bool>> {
+        let insert = |record: &Record| match record {
+            Record::Usage(row) => self.usage(row),
+            Record::Link(row) => self.link(row),
+        };
+        records.map(insert).map(|written| Ok(written? > 0)).collect()
+    }
+
+    fn usage(&mut self, row: &UsageRow) -> Result<usize> {
+        let Usage { input, cached, output } = row.usage;
+        self.usage.execute(params![
+            row.at_ms,
+            row.link_id.to_string(),
+            row.key,
+            row.upstream,
+            row.model,
+            row.kind.name(),
+            row.response_id,
+            row.status,
+            column(input.text),
+            column(input.audio),
+            column(input.image),
+            column(cached.text),
+            column(cached.audio),
+            column(cached.image),
+            column(output.text),
+            column(output.audio),
+            row.seconds,
+            row.cost.map(|cost| column(cost.nano())),
+        ])
+    }
+
+    fn link(&mut self, row: &LinkRow) -> Result<usize> {
+        self.link.execute(params![
+            row.link_id.to_string(),
+            row.request_id,
+            row.key,
+            row.upstream,
+            row.model,
+            row.opened_ms,
+            row.ended_ms,
+            row.ending,
+            row.unsettled,
+            row.client_close,
+            row.upstream_close,
+            column(row.frames_up),
+            column(row.frames_down),
+            column(row.bytes_up),
+            column(row.bytes_down),
+        ])
+    }
 }
 
 /// The largest number of a column, where a count is larger.

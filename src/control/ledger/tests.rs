@@ -212,7 +212,7 @@ fn link(opened_ms: i64) -> LinkRow {
         model: "gpt-realtime".into(),
         opened_ms,
         ended_ms: opened_ms + 1,
-        ending: "client_close".into(),
+        ending: "client_close",
         unsettled: false,
         client_close: Some(1000),
         upstream_close: None,

@@ -273,6 +273,7 @@ fn settle(queued: Queued, stored: Stored, observer: &mut impl Observer) {
         observer.is_new(&row.as_new());
     }
     observer.is_stored(&queued.record, stored);
-    // Most are told to nobody: a ticket is for those who wait.
-    let _ = queued.done.send(stored);
+    if let Some(done) = queued.done {
+        let _ = done.send(stored); // whoever waited may have given up
+    }
 }

@@ -54,7 +54,7 @@ impl Stage {
 struct Local {
     work: Arc<Work>,
     /// By key and upstream, how many more links are open than was published.
-    links: HashMap<(Rc<str>, Rc<str>), i64>,
+    links: HashMap<(Arc<str>, Arc<str>), i64>,
     opened: LocalCounters,
     ended: LocalCounters,
     unsettled: LocalCounters,
@@ -109,7 +109,7 @@ impl Measures {
     pub fn link_opened(&self, link: &LinkInfo) {
         let mut local = self.local.borrow_mut();
         local.opened.with_label_values(&[&link.key, &link.upstream]).inc();
-        *local.links.entry((link.key.clone(), (*link.upstream).into())).or_default() += 1;
+        *local.links.entry((link.key.clone(), link.upstream.clone())).or_default() += 1;
     }
 
     /// A link is over.
@@ -117,7 +117,7 @@ impl Measures {
         let mut local = self.local.borrow_mut();
         local.ended.with_label_values(&[&link.upstream, report.ending.name()]).inc();
         local.unsettled.with_label_values(&[&link.upstream]).inc_by(u64::from(report.unsettled));
-        *local.links.entry((link.key.clone(), (*link.upstream).into())).or_default() -= 1;
+        *local.links.entry((link.key.clone(), link.upstream.clone())).or_default() -= 1;
     }
 
     /// A request got no link.

@@ -15,7 +15,7 @@ use crate::edge::admin::{BreakerState, UpstreamStatus};
 #[derive(Debug)]
 pub struct Shared {
     /// The upstream's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Whether it may be dialled.
     pub breaker: Arc<Breaker>,
     /// Attempts at which it did not take our credential.
@@ -38,7 +38,7 @@ impl Shared {
     /// An upstream of which nothing is known yet.
     pub fn new(name: &str) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             breaker: Arc::new(Breaker::new()),
             credential_rejected: AtomicU64::new(0),
             last_error: ArcSwapOption::empty(),
@@ -75,7 +75,7 @@ impl Shared {
             Phase::HalfOpen => (BreakerState::HalfOpen, Duration::ZERO),
         };
         UpstreamStatus {
-            name: self.name.clone(),
+            name: self.name.to_string(),
             kind,
             breaker,
             retry_after_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
@@ -89,7 +89,7 @@ impl Shared {
 
     /// Says in the log what a verdict changed.
     pub fn note_change(&self, change: Option<Change>) {
-        let upstream = &self.name;
+        let upstream = &*self.name;
         match change {
             None => {}
             Some(Change::Opened { hold }) => {
