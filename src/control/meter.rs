@@ -77,10 +77,10 @@ impl Meter {
     /// Records how the link went, behind all that it used. Waits for room, not for the commit.
     ///
     /// Cancel safe: dropped, it leaves what is in hand to whoever ends the process.
-    pub async fn end(mut self, report: &LinkReport) {
+    pub async fn end(mut self, report: LinkReport) {
         poll_fn(|cx| self.poll_room(cx)).await;
         let LinkReport { ending, unsettled, client_close, upstream_close } = report;
-        self.take(link_row(&self.info, ending.name(), *unsettled, (*client_close, *upstream_close)));
+        self.take(link_row(&self.info, ending.name(), unsettled, (client_close, upstream_close)));
         self.ended = true;
         poll_fn(|cx| self.poll_room(cx)).await;
     }

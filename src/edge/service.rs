@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,14 +44,29 @@ const MAX_HEAD: usize = 16 << 10;
 /// answer would be lost with it.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Serves one connection, up to the moment when its link begins as a task of its own.
+/// Serves one connection to its end.
 ///
 /// Not cancel safe: dropped, it closes the connection.
-pub async fn serve(mut stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot) {
+pub fn serve(stream: TcpStream, client: Client, edge: Rc<Edge>, slot: Slot) -> impl Future<Output = ()> {
+    // Boxed: a link, which is what lasts, needs nothing of it.
+    let admission = Box::pin(admission(stream, client, edge, slot));
+    async move {
+        let Some(link) = admission.await else { return };
+        pin!(link).await;
+    }
+}
+
+/// Serves one connection up to its link. `None`: none has come of it.
+async fn admission(
+    mut stream: TcpStream,
+    client: Client,
+    edge: Rc<Edge>,
+    slot: Slot,
+) -> Option<impl Future<Output = ()>> {
     let accepted = Instant::now();
     let deadline = accepted + edge.limits.handshake_timeout;
-    let Some(speaker) = introduce(&mut stream, client, &edge, deadline).await else { return };
-    let Some(stream) = begin_tls(stream, speaker.client, &edge, deadline).await else { return };
+    let speaker = introduce(&mut stream, client, &edge, deadline).await?;
+    let stream = begin_tls(stream, speaker.client, &edge, deadline).await?;
     let switched = Rc::new(Cell::new(None));
     let service = Admission { accepted, speaker, edge: edge.clone(), switched: switched.clone() };
     let mut connection = http1::Builder::new()
@@ -61,7 +76,7 @@ pub async fn serve(mut stream: TcpStream, client: Client, edge: Rc<Edge>, slot: 
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await {
         record::no_request(speaker.client.address, &error);
-        return;
+        return None;
     }
     let parts = connection.into_parts();
     let stream = parts.io.into_inner();
@@ -69,11 +84,12 @@ pub async fn serve(mut stream: TcpStream, client: Client, edge: Rc<Edge>, slot: 
         Some(Switched::Link(begun)) => {
             // A copy, so that the few early bytes do not keep hyper's whole buffer alive.
             let leg = Leg { stream, early: Bytes::copy_from_slice(&parts.read_buf) };
-            start::start(*begun, leg, &edge, slot);
+            return Some(start::start(*begun, leg, &edge, slot));
         }
-        Some(Switched::Refused(farewell)) => linger(stream, Some(farewell)).await,
-        None => linger(stream, None).await,
+        Some(Switched::Refused(farewell)) => Box::pin(linger(stream, Some(farewell))).await,
+        None => Box::pin(linger(stream, None)).await,
     }
+    None
 }
 
 /// Who speaks over the connection. `None`: it has to be said, and was not.
@@ -85,7 +101,7 @@ async fn introduce(stream: &mut TcpStream, client: Client, edge: &Edge, deadline
 
 async fn begin_tls(stream: TcpStream, client: Client, edge: &Edge, deadline: Instant) -> Option<Conn> {
     let Some(acceptor) = edge.tls.load_full() else { return Some(Conn::Plain(stream)) };
-    match timeout_at(deadline, acceptor.accept(stream)).await {
+    match timeout_at(deadline, Box::pin(acceptor.accept(stream))).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             record::tls_failed(client.address, &error);
@@ -134,9 +150,8 @@ impl Service<Request<Incoming>> for Admission {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (speaker, edge, switched) = (self.speaker, self.edge.clone(), self.switched.clone());
         let arrived = self.accepted.elapsed();
-        Box::pin(async move { Ok(answer(request, arrived, speaker, &edge, &switched).await) })
+        Box::pin(answer(request, arrived, self.speaker, self.edge.clone(), self.switched.clone()))
     }
 }
 
@@ -144,11 +159,11 @@ async fn answer(
     request: Request<Incoming>,
     arrived: Duration,
     speaker: Speaker,
-    edge: &Edge,
-    switched: &Cell<Option<Switched>>,
-) -> Response<Full<Bytes>> {
+    edge: Rc<Edge>,
+    switched: Rc<Cell<Option<Switched>>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     if let Some(response) = admin::probe(&request, edge.unready()) {
-        return response;
+        return Ok(response);
     }
     let begun = Instant::now();
     let (head, _) = request.into_parts();
@@ -158,19 +173,19 @@ async fn answer(
         edge.measures.refused(refusal.code);
         record::refused(&request_id, client.address, refusal.status.as_u16(), refusal.code, &refusal.message);
     };
-    let upgrade = match admit::upgrade(edge, &head).inspect_err(note) {
+    let upgrade = match admit::upgrade(&edge, &head).inspect_err(note) {
         Ok(upgrade) => upgrade,
-        Err(refusal) => return refusal.response(&request_id),
+        Err(refusal) => return Ok(refusal.response(&request_id)),
     };
-    let outcome = match open(&head, &request_id, (arrived, begun), client, edge).await.inspect_err(note) {
+    let outcome = match open(&head, &request_id, (arrived, begun), client, &edge).await.inspect_err(note) {
         Ok(begun) => Switched::Link(Box::new(begun)),
         Err(refusal) if edge.refuse_browsers_with == RefuseWith::Event && browser::asks(&head) => {
             Switched::Refused(Farewell::new(&refusal, request_id.to_str().unwrap_or_default()))
         }
-        Err(refusal) => return refusal.response(&request_id),
+        Err(refusal) => return Ok(refusal.response(&request_id)),
     };
     switched.set(Some(outcome));
-    switching(upgrade, &request_id)
+    Ok(switching(upgrade, &request_id))
 }
 
 async fn open(

@@ -1,4 +1,4 @@
-//! The 101, and the first moment of a link: from here on it is a task of its own, and HTTP is forgotten.
+//! The 101, and the first moment of a link: from here on HTTP is forgotten.
 //!
 //! It refuses to know how the legs came to stand.
 
@@ -57,8 +57,8 @@ pub fn switching(upgrade: Upgrade, request_id: &HeaderValue) -> Response<Full<By
     response
 }
 
-/// Begins the link on the worker of `edge`. `slot` counts it there until it ends.
-pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
+/// Begins the link on the worker of `edge`, and gives what carries it to its end. `slot` counts it there until then.
+pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) -> impl Future<Output = ()> + use<> {
     let Begun { admitted, opened, client: Client { address }, set_up, trace } = begun;
     let places = admitted.places;
     let Opened { upstream, model_sent, leg, place } = opened;
@@ -87,7 +87,7 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
         heard: Heard::default(),
         traffic,
     });
-    let upstream = Leg { stream: leg.stream, early: Bytes::copy_from_slice(&leg.early) };
+    let upstream = Leg { stream: leg.stream, early: leg.early };
     let mut tap = EventTap::new(Meter::new(info.clone(), edge.metering.clone(), pricing));
     if transcribes {
         tap = tap.with_transcription();
@@ -103,13 +103,16 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) {
     edge.measures.link_opened(&info);
     let measures = edge.measures.clone();
     let registered = edge.links.register(&info, admitted.key_digest.as_ref(), &edge.metering);
-    tokio::task::spawn_local(async move {
-        let report = link.run(&registered.orders, &info.request_id).await;
-        record::ended(&info, &report);
-        measures.link_ended(&info, &report);
-        trace.ended(&info, &report);
-        // Boxed: only the end needs it, and this task is most of what an idle link costs.
-        Box::pin(link.into_tap().into_observer().end(&report)).await;
+    async move {
+        let recorded = {
+            let report = link.run(&registered.orders, &info.request_id).await;
+            record::ended(&info, &report);
+            measures.link_ended(&info, &report);
+            trace.ended(&info, &report);
+            // Boxed: only the end needs it, and this future is most of what an idle link costs.
+            Box::pin(link.into_tap().into_observer().end(report))
+        };
+        recorded.await;
         drop((registered, slot, places, place));
-    });
+    }
 }

@@ -47,11 +47,11 @@ impl From<Unreached> for Failure {
 pub async fn connect(upstream: &Upstream) -> Result<Conn, Failure> {
     let url = &upstream.config.url;
     let stream = match &upstream.config.proxy {
-        Some(proxy) => proxy::tunnel(proxy, &url.host, url.port).await?,
+        Some(proxy) => Box::pin(proxy::tunnel(proxy, &url.host, url.port)).await?,
         None => reach(&url.host, url.port).await?,
     };
     match &upstream.tls {
-        Some(tls) => tls.connect(&url.host, stream).await.map_err(Failure::Tls),
+        Some(tls) => Box::pin(tls.connect(&url.host, stream)).await.map_err(Failure::Tls),
         None => Ok(Conn::Plain(stream)),
     }
 }
@@ -97,6 +97,14 @@ where
     if let [address] = *addresses {
         return named(address, connect(address).await);
     }
+    Box::pin(race_all(addresses, connect)).await
+}
+
+async fn race_all<C, S>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> C) -> io::Result<S>
+where
+    C: Future<Output = io::Result<S>> + Send + 'static,
+    S: Send + 'static,
+{
     let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut failed = io::ErrorKind::AddrNotAvailable.into();
