@@ -5,6 +5,8 @@
 
 mod mail;
 
+use std::cell::RefCell;
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,7 +19,7 @@ use tokio::time::sleep;
 use crate::edge::links::Links;
 use crate::edge::listener::{self, Accepting};
 use crate::edge::load::Load;
-use crate::edge::{Edge, service};
+use crate::edge::{Client, Edge, service};
 use crate::memory::{self, LULL};
 
 pub use mail::{Accepted, Entrance, Mail, Mailbox, Order, Renewal, hand_over};
@@ -98,20 +100,21 @@ fn runtime() -> std::io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
-async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge: Rc<Edge>, load: Arc<Load>) {
+async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, edge: Rc<Edge>, load: Arc<Load>) {
     edge.begin();
     let links = edge.links().clone();
+    let host = Rc::new(Host { edge: RefCell::new(edge), load: load.clone() });
     spawn_local(tidy_up(load, links.clone()));
     let mut closed_up = false;
     while let Some(mail) = inbox.recv().await {
         match mail {
-            Mail::LetIn(entrance) => let_in(entrance),
-            Mail::Serve(accepted) => serve(accepted, &edge),
+            Mail::LetIn(entrance) => let_in(entrance, host.clone()),
+            Mail::Serve(accepted) => host.serve(accepted),
             // Whoever asked may have stopped to wait.
             Mail::Answer(told) => drop(told.send(())),
             Mail::Snapshot(told) => drop(told.send(links.statuses())),
             Mail::Publish(done) => {
-                edge.publish(Handle::current().metrics().worker_total_busy_duration(0));
+                host.edge.borrow().publish(Handle::current().metrics().worker_total_busy_duration(0));
                 let _ = done.send(());
             }
             Mail::End { which, decision, ended } => drop(ended.send(links.end(&which, decision))),
@@ -121,19 +124,45 @@ async fn work(number: usize, mut inbox: mpsc::UnboundedReceiver<Mail>, mut edge:
             }
             Mail::CutAll(decision) => links.cut_all(decision),
             Mail::Renew(Renewal { config, common }, done) => {
+                let edge = host.edge.borrow().clone();
                 let renewed = edge.renewed(&config, &common, number).map(|renewed| {
                     renewed.take_over(&edge);
-                    edge = Rc::new(renewed);
                     if closed_up {
-                        edge.close_pools();
+                        renewed.close_pools();
                     }
+                    host.edge.replace(Rc::new(renewed));
                 });
                 let _ = done.send(renewed); // whoever asked may have stopped to wait
             }
             Mail::CloseUp => {
                 closed_up = true;
-                edge.close_pools();
+                host.edge.borrow().close_pools();
             }
+        }
+    }
+}
+
+/// Serves those who come to this worker, by the configuration of the moment.
+struct Host {
+    edge: RefCell<Rc<Edge>>,
+    load: Arc<Load>,
+}
+
+impl Host {
+    fn serve(&self, Accepted { stream, client, slot }: Accepted) {
+        let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+        match stream {
+            Ok(stream) => drop(spawn_local(service::serve(stream, client, self.edge.borrow().clone(), slot))),
+            Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
+        }
+    }
+
+    /// Serves a client, or hands it to another of `workers`.
+    fn receive(&self, workers: &[Mailbox], stream: TcpStream, client: Client) {
+        match mail::assign(workers, stream, client) {
+            Some((worker, accepted)) if Arc::ptr_eq(&worker.load, &self.load) => self.serve(accepted),
+            Some((worker, accepted)) => worker.mail(Mail::Serve(accepted)),
+            None => {}
         }
     }
 }
@@ -148,7 +177,7 @@ async fn tidy_up(load: Arc<Load>, links: Rc<Links>) {
     }
 }
 
-fn let_in(Entrance { listener, workers, mut orders, told }: Entrance) {
+fn let_in(Entrance { listener, workers, mut orders, told }: Entrance, host: Rc<Host>) {
     let accepting = match Accepting::new(listener) {
         Ok(accepting) => accepting,
         Err(error) => return drop(told.send(Err(error))),
@@ -159,18 +188,10 @@ fn let_in(Entrance { listener, workers, mut orders, told }: Entrance) {
             tokio::select! {
                 biased;
                 _ = orders.wait_for(|order| *order == Order::Leave) => {}
-                () = listener::accept(accepting, |stream, client| hand_over(&workers, stream, client)) => {}
+                () = listener::accept(accepting, |stream, client| host.receive(&workers, stream, client)) => {}
             }
         }
     });
-}
-
-fn serve(Accepted { stream, client, slot }: Accepted, edge: &Rc<Edge>) {
-    let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
-    match stream {
-        Ok(stream) => drop(spawn_local(service::serve(stream, client, edge.clone(), slot))),
-        Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
-    }
 }
 
 #[cfg(test)]

@@ -120,11 +120,18 @@ pub struct Accepted {
 /// Hands a client, on a non-blocking socket, to the one of `workers` (there is at least one) with the fewest links and
 /// admissions.
 pub fn hand_over(workers: &[Mailbox], stream: TcpStream, client: Client) {
+    if let Some((worker, accepted)) = assign(workers, stream, client) {
+        worker.mail(Mail::Serve(accepted));
+    }
+}
+
+/// Finds that worker for a client. `None`: no worker is left.
+pub(super) fn assign(workers: &[Mailbox], stream: TcpStream, client: Client) -> Option<(&Mailbox, Accepted)> {
     // One whose thread is gone carries nothing, and would get everybody.
     let alive = workers.iter().filter(|worker| worker.is_read());
     let Some(worker) = alive.min_by_key(|worker| worker.load.taken()) else {
-        return tracing::error!("no worker is left: a client is turned away");
+        tracing::error!("no worker is left: a client is turned away");
+        return None;
     };
-    let slot = worker.load.take();
-    worker.mail(Mail::Serve(Accepted { stream, client, slot }));
+    Some((worker, Accepted { stream, client, slot: worker.load.take() }))
 }
