@@ -32,16 +32,16 @@ impl Proxies {
         Self { trusted: server.trusted_proxies.clone(), announce: server.proxy_protocol }
     }
 
-    /// Finds out who speaks over a connection that `client` has opened. Fails where it has to say so, and does not, or may
-    /// not.
+    /// Who speaks over a connection that `client` has opened. `None`: it has to say so, see [`introduce`](Self::introduce).
+    pub fn speaker(&self, client: Client) -> Option<Speaker> {
+        (!self.announce).then(|| Speaker { client, is_believed: self.trust(client) })
+    }
+
+    /// Hears who speaks over a connection that `client` has opened. Fails where it does not say so, or may not.
     ///
     /// Not cancel safe: dropped, it may have read part of a header, and the connection is of no more use.
     pub async fn introduce(&self, stream: &mut TcpStream, client: Client) -> Result<Speaker, HeaderError> {
-        let is_believed = self.trust(client);
-        if !self.announce {
-            return Ok(Speaker { client, is_believed });
-        }
-        if !is_believed {
+        if !self.trust(client) {
             return Err(HeaderError::Untrusted);
         }
         Ok(match proxy_header::read(stream).await? {
@@ -49,7 +49,7 @@ impl Proxies {
                 let client = Client { address: address.into() };
                 Speaker { client, is_believed: self.trust(client) }
             }
-            Announced::Itself => Speaker { client, is_believed },
+            Announced::Itself => Speaker { client, is_believed: true },
             // Whoever that is may have written any header.
             Announced::Unknown => Speaker { client, is_believed: false },
         })

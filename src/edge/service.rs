@@ -65,7 +65,10 @@ async fn admission(
 ) -> Option<impl Future<Output = ()>> {
     let accepted = Instant::now();
     let deadline = accepted + edge.limits.handshake_timeout;
-    let speaker = introduce(&mut stream, client, &edge, deadline).await?;
+    let speaker = match edge.proxies.speaker(client) {
+        Some(speaker) => speaker,
+        None => Box::pin(introduce(&mut stream, client, &edge, deadline)).await?,
+    };
     let stream = begin_tls(stream, speaker.client, &edge, deadline).await?;
     let switched = Rc::new(Cell::new(None));
     let service = Admission { accepted, speaker, edge: edge.clone(), switched: switched.clone() };
@@ -92,7 +95,7 @@ async fn admission(
     None
 }
 
-/// Who speaks over the connection. `None`: it has to be said, and was not.
+/// Hears who speaks over the connection. `None`: it was not said.
 async fn introduce(stream: &mut TcpStream, client: Client, edge: &Edge, deadline: Instant) -> Option<Speaker> {
     let introduced = timeout_at(deadline, edge.proxies.introduce(stream, client)).await;
     let introduced = introduced.unwrap_or(Err(HeaderError::Late));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::{AtomicU64, GenericLocalCounterVec};
-use prometheus::local::{LocalHistogramVec, LocalIntCounter};
+use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{Counter, IntCounter};
 
 use super::Metrics;
@@ -60,7 +60,8 @@ struct Local {
     unsettled: LocalCounters,
     refusals: LocalCounters,
     tls_failures: LocalIntCounter,
-    setup: LocalHistogramVec,
+    /// By [`Stage::ALL`].
+    setup: [LocalHistogram; 3],
     attempts: LocalCounters,
     failures: LocalCounters,
     passed_over: LocalCounters,
@@ -92,7 +93,7 @@ impl Measures {
             unsettled: work.unsettled.local(),
             refusals: work.refusals.local(),
             tls_failures: work.tls_failures.local(),
-            setup: work.setup.local(),
+            setup: Stage::ALL.map(|stage| work.setup.with_label_values(&[stage.name()]).local()),
             attempts: work.attempts.local(),
             failures: work.failures.local(),
             passed_over: work.passed_over.local(),
@@ -132,7 +133,7 @@ impl Measures {
 
     /// A stage of setting up a link is done.
     pub fn took(&self, stage: Stage, time: Duration) {
-        self.local.borrow_mut().setup.with_label_values(&[stage.name()]).observe(time.as_secs_f64());
+        self.local.borrow().setup[stage as usize].observe(time.as_secs_f64());
     }
 
     /// An upstream is called.
@@ -163,7 +164,7 @@ impl Measures {
             counters.flush();
         }
         local.tls_failures.flush();
-        local.setup.flush();
+        local.setup.iter().for_each(LocalHistogram::flush);
         local.up.publish();
         local.down.publish();
         let work = local.work.clone();
