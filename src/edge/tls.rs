@@ -3,6 +3,7 @@
 //! It refuses to know what is said over them.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -188,8 +189,14 @@ impl Stream for Conn {
         };
     }
 
-    fn is_bare(&self) -> bool {
+    fn ends_by_closing(&self) -> bool {
         matches!(self, Self::Plain(_) | Self::Ending(_))
+    }
+
+    fn has_unread(&self) -> bool {
+        let unread = self.tcp().map(|socket| SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]));
+        // Neither the end nor a failure is anything to be read.
+        unread.is_some_and(|unread| unread.is_ok_and(|bytes| bytes > 0))
     }
 
     fn hang_up(&mut self) {
@@ -249,5 +256,28 @@ impl AsyncWrite for Conn {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_not_read_is_seen_and_an_end_is_not_taken_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let conn = Conn::Plain(listener.accept().await.unwrap().0);
+        assert!(!conn.has_unread());
+        peer.write_all(b"a").await.unwrap();
+        conn.tcp().unwrap().readable().await.unwrap();
+        assert!(conn.has_unread());
+        conn.tcp().unwrap().try_read(&mut [0]).unwrap();
+        drop(peer);
+        conn.tcp().unwrap().ready(Interest::READABLE).await.unwrap();
+        assert!(!conn.has_unread());
     }
 }

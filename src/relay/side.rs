@@ -75,8 +75,8 @@ pub(super) struct Words {
 pub(super) enum Hearing {
     /// Its close frame.
     Open,
-    /// Nothing that matters, but its end is awaited: a socket closed with unread input resets, and the peer would lose
-    /// our last words.
+    /// Nothing that matters, but its end is awaited unless it may be closed at once: a socket closed with unread input resets,
+    /// and the peer would lose our last words.
     Done,
     /// Nothing.
     Over,
@@ -209,7 +209,7 @@ impl Side {
             self.speech = Speech::Ending;
         }
         if matches!(self.speech, Speech::Ending) {
-            if self.has_said_all() && stream.is_bare() {
+            if stream.ends_by_closing() && self.has_said_all(stream) {
                 self.close(stream);
             } else if Pin::new(&mut *stream).poll_shutdown(cx).is_ready() {
                 self.speech = Speech::Over;
@@ -221,10 +221,10 @@ impl Side {
     }
 
     /// Whether nothing may come from it any more: its end has come, or it is a client and has sent its close frame. A server
-    /// closes the connection at once then (RFC 6455 section 5.5.1), a client waits until it does. What came behind the close
-    /// frame all the same has been read: unread, it would make a reset of our end.
-    fn has_said_all(&self) -> bool {
-        self.hearing == Hearing::Over || (self.peer == Peer::Client && self.close_code.is_some())
+    /// closes the connection at once then (RFC 6455 section 5.5.1), a client waits until it does.
+    fn has_said_all<S: Stream>(&self, stream: &S) -> bool {
+        self.hearing == Hearing::Over
+            || (self.peer == Peer::Client && self.close_code.is_some() && !stream.has_unread())
     }
 
     /// Its deadline has come: says what may still be said, without waiting, and closes the connection.

@@ -9,8 +9,8 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Cuts the connection: what the peer has not taken is thrown away, and it sees a reset instead of an end.
     fn abort(&mut self);
 
-    /// Has the system look, too, whether the peer is still there, of which nothing has come for a ping interval: what it
-    /// finds, the next read or write tells. Where there is no system below, there is nothing to look for.
+    /// Has the system look from now on, too, whether the peer is still there: what it finds, the next read or write tells. Where
+    /// there is no system below, there is nothing to look for.
     fn probe(&self, limits: &Limits) {
         let _ = limits;
     }
@@ -18,10 +18,14 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// The stream's end stands right behind what is written from now on, so that both may leave as one packet.
     fn end_follows(&mut self) {}
 
-    /// Whether the peer sends nothing behind its last frame, and is to be sent nothing behind ours, so that the connection can be
-    /// closed. With TLS both are.
-    fn is_bare(&self) -> bool {
+    /// Whether the stream ends where the connection is closed: with TLS, each side says so before.
+    fn ends_by_closing(&self) -> bool {
         false
+    }
+
+    /// Whether the peer has sent what is still to be read: a connection that is closed over it is reset.
+    fn has_unread(&self) -> bool {
+        true
     }
 
     /// Closes the connection. From then on nothing can be read or written.
