@@ -21,8 +21,7 @@ const PROBES: u32 = 2;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(32_767);
 
-/// Has the system watch over a socket from now on, by the limits of its link. What was silent before counts: a peer that is
-/// gone already is given up no later. To ask again changes nothing.
+/// Has the system watch over a socket from now on, by the limits of its link. The silence before counts.
 pub fn watch(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
     let Limits { ping_interval, write_timeout, .. } = *limits;
     let socket = SockRef::from(stream);

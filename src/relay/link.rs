@@ -177,6 +177,10 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
             match ready!(self.watch.poll(cx, now.take(), &self.up, &self.down)) {
                 Due::End(ending) => return Poll::Ready(ending),
                 Due::Ping(peer) => self.ping(cx, peer),
+                Due::Probe => {
+                    self.client.probe(&self.limits);
+                    self.upstream.probe(&self.limits);
+                }
             }
         }
     }
@@ -213,11 +217,7 @@ impl<C: Stream, U: Stream, T: Tap> Link<C, U, T> {
     }
 
     fn ping(&mut self, cx: &mut Context<'_>, peer: Peer) {
-        let Self { client, upstream, up, down, limits, .. } = self;
-        match peer {
-            Peer::Client => client.probe(limits),
-            Peer::Upstream => upstream.probe(limits),
-        }
+        let Self { client, upstream, up, down, .. } = self;
         let sent = match peer {
             Peer::Client => ping(cx, peer, client, (down, up)),
             Peer::Upstream => ping(cx, peer, upstream, (up, down)),

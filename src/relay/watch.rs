@@ -33,6 +33,8 @@ pub(super) struct Watch {
     opened: Instant,
     client: Heard,
     upstream: Heard,
+    /// The system has been asked to watch too.
+    probed: bool,
     timer: Pin<Box<Sleep>>,
     /// When the timer fires; `None`: it does not know whom to wake.
     set: Option<Instant>,
@@ -56,6 +58,9 @@ struct Heard {
 pub(super) enum Due {
     /// This peer is to be pinged.
     Ping(Peer),
+    /// The system is to watch both peers too. Once in the life of a link, when it is as old as a peer may be silent: those that are
+    /// over before do not pay for it, and who has gone by then is given up no later than if it had been watched from the begin.
+    Probe,
     /// The link is to end.
     End(Ending),
 }
@@ -66,7 +71,7 @@ impl Watch {
         let now = Instant::now();
         let heard = || Heard { life: now, data: None, no_ping_before: now, pinged: None };
         let timer = Box::pin(sleep_until(now));
-        Self { limits, opened: now, client: heard(), upstream: heard(), timer, set: None }
+        Self { limits, opened: now, client: heard(), upstream: heard(), probed: false, timer, set: None }
     }
 
     /// Takes note of what has come from the peers. Tells the time, if anything has: so that it is asked for once.
@@ -128,6 +133,7 @@ impl Watch {
             let (at, due) = self.next(up, down);
             if at <= Instant::now() {
                 self.set = None;
+                self.probed |= matches!(due, Due::Probe);
                 return Poll::Ready(due);
             }
             if !has_budget_remaining() {
@@ -155,6 +161,7 @@ impl Watch {
         let spoke = self.client.data.max(self.upstream.data).unwrap_or(self.opened);
         let deadlines = [
             Some((self.opened + max_link, decided(Decision::SessionExpired))),
+            (!self.probed).then(|| (self.opened + ping_interval, Due::Probe)),
             idle_timeout.map(|timeout| (spoke + timeout, decided(Decision::IdleTimeout))),
             stalled(up, Peer::Upstream),
             stalled(down, Peer::Client),

@@ -8,13 +8,27 @@ use crate::support::within;
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn the_system_watches_over_both_sockets_of_a_link_that_has_fallen_silent() {
+async fn the_system_watches_over_both_sockets_of_a_link_that_lasts() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).limits("ping_interval = \"1s\"").start();
     let (client, upstream) = relay.link(&upstream).await;
     for leg in [&client, &upstream] {
         let remaining = within("a keepalive timer", keepalive_timer(leg)).await;
         assert!(remaining <= 1.0, "a probe is due within an interval, not in {remaining} s");
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn no_socket_is_watched_before_its_link_is_as_old_as_a_peer_may_be_silent() {
+    let upstream = Upstream::start().await;
+    let relay = Relay::to(&upstream).limits("ping_interval = \"1h\"").start();
+    let (mut client, mut upstream) = relay.link(&upstream).await;
+    // A frame has gone by, so the link has begun.
+    client.text("a").await;
+    upstream.expect_text("a").await;
+    for leg in [&client, &upstream] {
+        assert!(!timer(leg).starts_with(KEEPALIVE));
     }
 }
 
@@ -41,25 +55,32 @@ async fn half_a_frame(from: &mut Leg, to: &mut Leg) {
     to.expect_bytes(half).await;
 }
 
+/// In `/proc/net/tcp`: the socket's timer is that of keepalive.
+#[cfg(target_os = "linux")]
+const KEEPALIVE: &str = "02:";
+
 /// Waits until a keepalive timer runs on the relay's socket of this leg, and says when it goes off, in seconds. While
 /// something is still to be acknowledged there is another timer, or none.
 #[cfg(target_os = "linux")]
 async fn keepalive_timer(leg: &Leg) -> f64 {
-    /// In `/proc/net/tcp`: the socket's timer is that of keepalive.
-    const KEEPALIVE: &str = "02";
     /// What it counts time in: `USER_HZ`, on every architecture that the relay is built for.
     const TICKS: f64 = 100.0;
-    let (ours, relays) = leg.addresses();
-    let ends = format!("{:04X} 0100007F:{:04X} 01", relays.port(), ours.port());
     loop {
-        let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-        let row = table.lines().find(|row| row.contains(&ends)).expect("the relay's socket, established");
-        let timer = row.split_whitespace().nth(5).unwrap();
-        if let Some((KEEPALIVE, ticks)) = timer.split_once(':') {
+        if let Some(ticks) = timer(leg).strip_prefix(KEEPALIVE) {
             return f64::from(u32::from_str_radix(ticks, 16).unwrap()) / TICKS;
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// The kind of timer that runs on the relay's socket of this leg, and its ticks.
+#[cfg(target_os = "linux")]
+fn timer(leg: &Leg) -> String {
+    let (ours, relays) = leg.addresses();
+    let ends = format!("{:04X} 0100007F:{:04X} 01", relays.port(), ours.port());
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let row = table.lines().find(|row| row.contains(&ends)).expect("the relay's socket, established");
+    row.split_whitespace().nth(5).unwrap().to_owned()
 }
 
 #[tokio::test]
