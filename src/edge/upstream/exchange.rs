@@ -22,7 +22,7 @@ const MAX_HEAD: usize = 64 << 10;
 const MAX_READ: usize = 512 << 10;
 
 /// Sends `request`, lets `judge` look at the answer, and gives, if it lets it pass, that answer, the stream behind it,
-/// and the bytes of that which have been read already. `judge` lets pass only what switches: a 101, or a 200 to CONNECT.
+/// and the bytes of that which have been read already. `judge` lets pass only what switches: a 200 to CONNECT.
 ///
 /// Not cancel safe: dropped, it closes the connection.
 pub async fn exchange<S, E>(

@@ -53,16 +53,17 @@ where
 {
     stream.write_all(head).await.map_err(|_| Failure::NO_HTTP)?;
     stream.flush().await.map_err(|_| Failure::NO_HTTP)?;
-    let mut read = Vec::with_capacity(USUAL_HEAD);
+    let (mut read, mut begin) = (Vec::with_capacity(USUAL_HEAD), 0);
     loop {
         let before = read.len();
         if before >= MAX_HEAD || stream.read_buf(&mut read).await.map_err(|_| Failure::NO_HTTP)? == 0 {
             return Err(Failure::NO_HTTP);
         }
-        if !ends_a_head(&read[before.saturating_sub(HEAD_END - 1)..]) {
+        // At first in any case: what is no HTTP may have no end either.
+        if before > 0 && !ends_a_head(&read[before.saturating_sub(HEAD_END - 1)..]) {
             continue;
         }
-        match answer(&read, &judge)? {
+        match answer(&read, &mut begin, &judge)? {
             Answer::Switch(judged, end) => return Ok((judged, stream, Bytes::copy_from_slice(&read[end..]))),
             Answer::Other => break,
             Answer::Part => {}
@@ -78,18 +79,21 @@ fn ends_a_head(bytes: &[u8]) -> bool {
     bytes.windows(HEAD_END).any(|bytes| matches!(bytes, [b'\n', b'\r', b'\n'] | [_, b'\n', b'\n']))
 }
 
-/// Looks at what has been read: at the first head that is no interim one.
-fn answer<T>(read: &[u8], judge: impl FnOnce(&[Header<'_>]) -> Result<T, Failure>) -> Result<Answer<T>, Failure> {
-    let mut begin = 0;
+/// Looks at the head that begins there, and at the next one where it is an interim one.
+fn answer<T>(
+    read: &[u8],
+    begin: &mut usize,
+    judge: impl FnOnce(&[Header<'_>]) -> Result<T, Failure>,
+) -> Result<Answer<T>, Failure> {
     loop {
         let mut lines = [MaybeUninit::uninit(); MAX_LINES];
         let mut response = httparse::Response::new(&mut []);
         let parsed =
-            ParserConfig::default().parse_response_with_uninit_headers(&mut response, &read[begin..], &mut lines);
+            ParserConfig::default().parse_response_with_uninit_headers(&mut response, &read[*begin..], &mut lines);
         let Status::Complete(length) = parsed.map_err(|_| Failure::NO_HTTP)? else { return Ok(Answer::Part) };
-        begin += length;
+        *begin += length;
         match (response.code, response.version) {
-            (Some(101), Some(1)) => return Ok(Answer::Switch(judge(response.headers)?, begin)),
+            (Some(101), Some(1)) => return Ok(Answer::Switch(judge(response.headers)?, *begin)),
             (Some(101), _) => return Err(Failure::NotHttp("its 101 is none of HTTP/1.1")),
             (Some(100..200), _) => {}
             _ => return Ok(Answer::Other),
@@ -211,6 +215,17 @@ mod tests {
             let failure = answered(&[first, second]).await.unwrap_err();
             let Failure::Answer { status, body, .. } = failure else { panic!("cut at {cut}: {failure}") };
             assert_eq!((status.as_u16(), body.as_deref()), (429, Some(&b"{}"[..])), "cut at {cut}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_http_is_noticed_before_it_ends() {
+        for greeting in [&b"220 ready\r\n"[..], b"SSH-2.0-x\r\n"] {
+            let (ours, mut theirs) = duplex(64);
+            theirs.write_all(greeting).await.unwrap();
+            let asking = upgrade(ours, ASKED, |_| Ok(()), async |_| unreachable!("there is no status"));
+            let asked = tokio::time::timeout(std::time::Duration::from_secs(1), asking).await.expect("in time");
+            assert!(matches!(asked, Err(Failure::NotHttp(_))));
         }
     }
 
