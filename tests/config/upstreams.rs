@@ -87,6 +87,14 @@ fn a_compatible_upstream_says_how_it_is_spoken_to() {
 }
 
 #[test]
+fn a_key_stands_in_no_header_that_the_relay_writes() {
+    for name in ["User-Agent", "OpenAI-Beta", "X-Client-Request-Id"] {
+        let told = told_of_upstream(&format!("kind = \"compatible\"\nurl = \"ws://h/\"\nauth_header = \"{name}\"\n"));
+        assert_told(&told, &[&format!("auth_header: `{name}` is written by the relay itself; write Authorization")]);
+    }
+}
+
+#[test]
 fn headers_that_are_the_relays_own_are_refused() {
     let told = told_of_upstream(
         "kind = \"compatible\"\nurl = \"ws://h/\"\nauth_header = \"Host\"\n\

@@ -26,6 +26,9 @@ const HOP_BY_HOP: [&str; 11] = [
 /// What a client says about itself to the relay, or the relay to the upstream.
 const OURS: [&str; 3] = ["host", "cookie", "origin"];
 
+/// What the relay writes itself, and so cannot be where the key stands.
+const WRITTEN: [&str; 3] = ["user-agent", "openai-beta", "x-client-request-id"];
+
 /// `headers`: sent with every upgrade. A value may be `env:NAME` or `file:PATH`, and is never printed.
 pub(super) fn fixed(table: &mut Table<'_>, outside: &Outside<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let Some(Given { value: entries, spot }) = table.entries("headers") else { return Vec::new() };
@@ -72,7 +75,8 @@ pub(super) fn forwarded(table: &mut Table<'_>) -> Vec<HeaderName> {
 /// The name of a header that may carry the key.
 pub(super) fn for_credential(text: &str) -> Result<HeaderName, String> {
     let name = header_name(text)?;
-    match reserved(&name) {
+    let written = WRITTEN.contains(&name.as_str()).then_some("is written by the relay itself");
+    match reserved(&name).or(written) {
         Some(why) => Err(format!("`{text}` {why}; write Authorization, api-key or another")),
         None => Ok(name),
     }

@@ -156,6 +156,21 @@ async fn only_the_listed_headers_are_forwarded() {
 }
 
 #[tokio::test]
+async fn of_a_header_there_is_one_the_relays_before_the_operators_before_the_clients() {
+    let upstream = Upstream::start().await;
+    let lines = "forward_headers = [\"User-Agent\", \"X-Tenant\", \"X-Client-Request-Id\"]\n\
+                 headers = { X-Tenant = \"operators\", X-Client-Request-Id = \"operators\" }";
+    let relay = Relay::to(&upstream).upstream(lines).start();
+    let client = good(&relay).header("User-Agent", "clients").header("X-Tenant", "clients");
+    let client = client.header("X-Client-Request-Id", "clients").header("X-Request-Id", "relays");
+    let (_asking, asked) = asked(client, &upstream).await;
+    let product = concat!("realtime-relay/", env!("CARGO_PKG_VERSION"));
+    for (name, value) in [("user-agent", product), ("x-tenant", "operators"), ("x-client-request-id", "relays")] {
+        assert_eq!(asked.head.all(name).collect::<Vec<_>>(), [value]);
+    }
+}
+
+#[tokio::test]
 async fn headers_that_connection_nominates_are_not_forwarded() {
     let upstream = Upstream::start().await;
     let relay = Relay::to(&upstream).start();
