@@ -150,8 +150,7 @@ struct Host {
 
 impl Host {
     fn serve(&self, Accepted { stream, client, slot }: Accepted) {
-        let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
-        match stream {
+        match tokio::net::TcpStream::from_std(stream) {
             Ok(stream) => drop(spawn_local(service::serve(stream, client, self.edge.borrow().clone(), slot))),
             Err(error) => tracing::warn!(%error, "an accepted connection could not be used"),
         }

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
@@ -24,7 +25,8 @@ const AT_ONCE: usize = 16;
 /// would else begin and end with each of them.
 const CALM: Duration = Duration::from_secs(1);
 
-/// Accepts until dropped, and gives each client to `hand_over` on a socket that does not block and belongs to no runtime.
+/// Accepts until dropped, and gives each client to `hand_over` on a socket that does not block, sends at once (no Nagle's delay),
+/// and belongs to no runtime.
 ///
 /// Cancel safe: a connection is either still queued by the system or handed over.
 pub async fn accept(mut accepting: Accepting, hand_over: impl Fn(TcpStream, Client)) {
@@ -41,7 +43,7 @@ pub async fn accept(mut accepting: Accepting, hand_over: impl Fn(TcpStream, Clie
 /// resets their connections.
 pub fn take_queued(listener: &TcpListener, hand_over: impl Fn(TcpStream, Client)) -> io::Result<()> {
     loop {
-        match accept_one(listener) {
+        match accept_one(listener).and_then(telling) {
             Ok((stream, address)) => hand_over(stream, Client { address: address.into() }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if is_of_one_client(&error) => {}
@@ -58,7 +60,17 @@ pub fn take_queued(listener: &TcpListener, hand_over: impl Fn(TcpStream, Client)
 #[derive(Debug)]
 pub struct Accepting {
     listener: AsyncFd<Arc<TcpListener>>,
+    inherits: Inherits,
     trouble: Option<Trouble>,
+}
+
+/// Whether what is accepted has inherited from the listening socket that it sends at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inherits {
+    /// What was queued before that was set has not.
+    NotYet,
+    /// The queue has been empty since.
+    Yes,
 }
 
 /// Accepting has failed of late.
@@ -73,11 +85,12 @@ struct Trouble {
 impl Accepting {
     /// A socket that does not block. Fails where the system watches no more of them.
     pub fn new(listener: Arc<TcpListener>) -> io::Result<Self> {
+        SockRef::from(&listener).set_tcp_nodelay(true)?;
         #[expect(
             deprecated,
             reason = "what follows it is unsafe, for types that may lose their descriptor; this one does not"
         )]
-        Ok(Self { listener: AsyncFd::new(listener)?, trouble: None })
+        Ok(Self { listener: AsyncFd::new(listener)?, inherits: Inherits::NotYet, trouble: None })
     }
 
     /// Where it listens.
@@ -90,9 +103,18 @@ impl Accepting {
     /// Cancel safe: a connection is either still queued by the system or returned.
     pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
         loop {
+            let inherits = &mut self.inherits;
+            let accept = |listener: &Arc<TcpListener>| match accept_one(listener) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    *inherits = Inherits::Yes;
+                    Err(error)
+                }
+                Ok(accepted) if *inherits == Inherits::NotYet => telling(accepted),
+                accepted => accepted,
+            };
             let accepted = tokio::select! {
                 biased; // as long as somebody waits, it is not over
-                accepted = self.listener.async_io(Interest::READABLE, |listener| accept_one(listener)) => accepted,
+                accepted = self.listener.async_io(Interest::READABLE, accept) => accepted,
                 () = end_of(self.trouble.as_ref()) => {
                     tracing::info!("connections are accepted again");
                     self.trouble = None;
@@ -123,8 +145,25 @@ impl Accepting {
 
 /// The next connection that is queued by the system, on a socket that does not block.
 fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, address) = listener.accept()?;
-    stream.set_nonblocking(true)?;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::{SocketFlags, acceptfrom_with};
+        // In one system call, where the standard library's way takes two.
+        let (stream, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+        Ok((stream.into(), address.ok_or(io::ErrorKind::Unsupported)?))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (stream, address) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        Ok((stream, address))
+    }
+}
+
+/// Has an accepted socket send at once by itself.
+fn telling((stream, address): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, SocketAddr)> {
+    stream.set_nodelay(true)?;
     Ok((stream, address))
 }
 
@@ -141,4 +180,30 @@ fn is_of_one_client(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_comes_and_whoever_was_there_before_is_sent_to_at_once_and_blocks_nobody() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = vec![TcpStream::connect(address).unwrap()];
+        let mut accepting = Accepting::new(Arc::new(listener)).unwrap();
+        for inherits in [Inherits::NotYet, Inherits::Yes, Inherits::Yes] {
+            let (mut accepted, _) = accepting.next().await;
+            assert!(accepted.nodelay().unwrap());
+            assert_eq!(accepted.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(accepting.inherits, inherits);
+            let next = accepting.next();
+            let mut next = std::pin::pin!(next);
+            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx).is_pending())).await);
+            clients.push(TcpStream::connect(address).unwrap());
+        }
+    }
 }
