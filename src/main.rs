@@ -5,9 +5,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use realtime_relay::commands::{check, demo, hash_key, serve, simulate, usage};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A WebSocket relay for the OpenAI Realtime API.
 #[derive(Debug, Parser)]
 #[command(name = "realtime-relay", version, about)]
@@ -46,8 +43,9 @@ const SHORT_STAY: std::ffi::c_long = 100;
 
 /// By default freed pages stay for a second and longer, until the allocator is next used; after a wave of TLS handshakes
 /// they are most of the process. (Huge pages, the other default that does not suit many small connections, are off by a
-/// crate feature. By another one what is written in C, such as cryptography and SQLite, allocates here too: of the small
-/// pieces that a handshake leaves in the system's own allocator, that gave nothing back.)
+/// crate feature. By another one mimalloc is `malloc` for the whole process: for Rust, whose own allocator that is, and for what is
+/// written in C, such as cryptography and SQLite. Of the small pieces that a handshake leaves in the system's own allocator, that
+/// gave nothing back.)
 #[allow(unsafe_code)]
 fn give_memory_back() {
     // SAFETY: `mi_option_set` stores a number in a table of options; any thread may call it at any time, and both
