@@ -9,10 +9,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use realtime_relay::edge::query::Route;
-use realtime_relay::edge::upstream::dial::{Deadlines, dial};
+use realtime_relay::edge::upstream::dial::dial;
 use realtime_relay::edge::upstream::{Candidate, Wanted};
 use sha1::{Digest, Sha1};
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
 use super::head::Head;
 use super::{net, stage};
@@ -80,8 +81,8 @@ async fn leg(candidate: &Candidate) -> Result<Vec<u8>, String> {
     let request_id = HeaderValue::from_static("req_1");
     let wanted = Wanted { request_id, route: Route::Model("m".to_owned()), query: Vec::new(), passed_key: None };
     let patience = Duration::from_secs(5);
-    let deadlines = Deadlines { dial: patience, all: patience };
-    let mut leg = dial(candidate, &wanted, deadlines, 1 << 20).await.map_err(|failure| format!("{failure:?}"))?;
+    let leg = dial(candidate, &wanted, patience, Instant::now() + patience, 1 << 20).await;
+    let mut leg = leg.map_err(|failure| format!("{failure:?}"))?;
     let mut bytes = leg.early.to_vec();
     let _ = leg.stream.read_to_end(&mut bytes).await;
     Ok(bytes)

@@ -25,7 +25,7 @@ pub struct LinkInfo {
     /// Its own id, unique over all processes.
     pub id: Uuid,
     /// The id of the request that opened it.
-    pub request_id: Box<str>,
+    pub request_id: Arc<str>,
     /// The upstream's id of our request, where it told one.
     pub upstream_request_id: Option<Box<str>>,
     /// The request id that the upstream was told, where its leg was opened ahead.

@@ -34,6 +34,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::server::conn::http1;
+
 use crate::control::client_address::ClientAddress;
 use crate::control::config::{self, Auth, Config, Forwarding, Origins, RefuseWith};
 use crate::control::drain::Drain;
@@ -62,6 +64,7 @@ pub struct Edge {
     keys: Keys,
     gate: Gate,
     upstreams: Vec<Rc<Upstream>>,
+    http: http1::Builder,
     proxies: Proxies,
     tls: Arc<CurrentAcceptor>,
     limits: config::Limits,
@@ -127,6 +130,7 @@ impl Edge {
             keys: Keys::new(&config.keys),
             gate: Gate::new(config, &common.counts),
             upstreams,
+            http: service::http(),
             proxies: Proxies::new(&config.server),
             tls: common.tls.clone(),
             limits: config.limits.clone(),

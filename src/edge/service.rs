@@ -44,6 +44,13 @@ const MAX_HEAD: usize = 16 << 10;
 /// answer would be lost with it.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How HTTP is spoken on every connection.
+pub(super) fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).max_buf_size(MAX_HEAD);
+    http
+}
+
 /// Serves one connection to its end.
 ///
 /// Not cancel safe: dropped, it closes the connection.
@@ -72,11 +79,9 @@ async fn admission(
     let stream = begin_tls(stream, speaker.client, &edge, deadline).await?;
     let switched = Rc::new(Cell::new(None));
     let service = Admission { accepted, speaker, edge: edge.clone(), switched: switched.clone() };
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(deadline.saturating_duration_since(Instant::now()))
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+    let mut http = edge.http.clone();
+    http.header_read_timeout(deadline.saturating_duration_since(Instant::now()));
+    let mut connection = http.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await {
         record::no_request(speaker.client.address, &error);
         return None;
@@ -199,9 +204,9 @@ async fn open(
     edge: &Edge,
 ) -> Result<Begun, Refusal> {
     let admitted = admit(edge, head, client, request_id)?;
-    edge.measures.took(Stage::Admission, begun.elapsed());
-    let max_message_bytes = edge.limits.max_message_bytes;
     let dialled = Instant::now();
+    edge.measures.took(Stage::Admission, dialled - begun);
+    let max_message_bytes = edge.limits.max_message_bytes;
     let opened = attempts::open(&admitted.candidates, &admitted.wanted, edge.deadlines(), max_message_bytes).await?;
     note_setup(edge, &opened.leg);
     let set_up = SetUp::new(arrived, dialled.elapsed());

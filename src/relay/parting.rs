@@ -46,9 +46,10 @@ impl Parting {
             link.down.drop_held();
         }
         let speaks = hearing(ending, Peer::Client) == Hearing::Open && link.up.is_inside_message();
-        let begin = || Settle::begin(link.tap.under_way(), link.watch.client_spoke(), speaks, limits.settle_timeout);
-        let settle = ending.settles().then(begin).flatten();
         let now = Instant::now();
+        let begin =
+            || Settle::begin(link.tap.under_way(), link.watch.client_spoke(), speaks, now, limits.settle_timeout);
+        let settle = ending.settles().then(begin).flatten();
         let deadline = now + limits.close_timeout;
         let side = |peer| Side::new(peer, hearing(ending, peer), close_code(ending, peer), deadline);
         let (mut client, mut upstream) = (side(Peer::Client), side(Peer::Upstream));

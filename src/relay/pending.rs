@@ -175,7 +175,9 @@ impl Pending {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 taken => self.taken += taken,
             }
-            self.since = Some(Instant::now());
+            if self.taken < free {
+                self.since = Some(Instant::now());
+            }
         }
         self.since = None;
         if self.held == 0 {

@@ -35,9 +35,9 @@ impl Settle {
         under_way: &[Box<str>],
         client_spoke: Option<Instant>,
         speaks: bool,
+        now: Instant,
         limit: Duration,
     ) -> Option<Self> {
-        let now = Instant::now();
         let grace = client_spoke.map_or(now, |spoke| spoke + GRACE);
         let wanted = !under_way.is_empty() || grace > now || speaks;
         wanted.then(|| Self { grace, deadline: now + limit, cancelled: Vec::new(), met_any: !under_way.is_empty() })

@@ -62,7 +62,7 @@ pub struct LinkRow {
     /// Its own id.
     pub link_id: Uuid,
     /// The id of the request that opened it.
-    pub request_id: Box<str>,
+    pub request_id: Arc<str>,
     /// The name of the client's key; `none` or `passthrough` in those modes.
     pub key: Arc<str>,
     /// The upstream's name.

@@ -105,8 +105,7 @@ async fn attempt(
             }
             Ok((permit, place)) => {
                 upstream.measures.attempted(&upstream.shared.name);
-                let left = Deadlines { all: deadline.saturating_duration_since(Instant::now()), ..deadlines };
-                match dial(candidate, wanted, left, max_message_bytes).await {
+                match dial(candidate, wanted, deadlines.dial, deadline, max_message_bytes).await {
                     Ok(leg) => {
                         upstream.shared.note_change(permit.succeeded());
                         return Ok(opened(leg, place));

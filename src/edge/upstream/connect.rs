@@ -75,6 +75,9 @@ pub async fn reach(host: &str, port: u16) -> Result<TcpStream, Unreached> {
 
 /// The addresses with both families in turn, IPv6 first, each family in the order it came in (RFC 8305 section 4).
 pub fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if addresses.len() < 2 {
+        return addresses;
+    }
     let (six, four): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv6);
     let (mut six, mut four) = (six.into_iter(), four.into_iter());
     let mut turns = Vec::with_capacity(six.len() + four.len());

@@ -61,17 +61,19 @@ pub struct Deadlines {
     pub all: Duration,
 }
 
-/// Opens a leg at a candidate.
+/// Opens a leg at a candidate: up to the 101 within `dial`, and in any case until `deadline`.
 ///
 /// Cancel safe: dropped, it closes the connection, and the attempt is over.
 pub async fn dial(
     candidate: &Candidate,
     wanted: &Wanted,
-    deadlines: Deadlines,
+    dial: Duration,
+    deadline: Instant,
     max_message_bytes: u64,
 ) -> Result<OpenLeg, Failure> {
     let begun = Instant::now();
-    let within = deadlines.dial.min(deadlines.all);
+    let left = deadline.saturating_duration_since(begun);
+    let within = dial.min(left);
     let opening = timeout(within, open(candidate, wanted)).await;
     let mut leg = opening.unwrap_or(Err(Failure::Timeout(within)))?;
     leg.took.dial = begun.elapsed();
@@ -81,8 +83,8 @@ pub async fn dial(
         return Ok(leg);
     }
     let mut listening = Listening::new(leg.stream, leg.early, max_message_bytes);
-    let heard = timeout_at(begun + deadlines.all, listening.first_event()).await;
-    heard.map_err(|_| Failure::Timeout(deadlines.all))??;
+    let heard = timeout_at(deadline, listening.first_event()).await;
+    heard.map_err(|_| Failure::Timeout(left))??;
     let (stream, early) = listening.into_parts();
     let took = Took { first_event: Some(begun.elapsed().saturating_sub(leg.took.dial)), ..leg.took };
     Ok(OpenLeg { stream, early, took, ..leg })
