@@ -37,7 +37,7 @@ async fn no_socket_is_watched_before_its_link_is_as_old_as_a_peer_may_be_silent(
 #[cfg(target_os = "linux")]
 async fn the_system_watches_over_both_sockets_of_a_link_that_stands_inside_two_frames() {
     let upstream = Upstream::start().await;
-    let relay = Relay::to(&upstream).limits("ping_interval = \"1s\"").start();
+    let relay = Relay::to(&upstream).forwarding("verbatim").limits("ping_interval = \"1s\"").start();
     let (mut client, mut upstream) = relay.link(&upstream).await;
     half_a_frame(&mut client, &mut upstream).await;
     half_a_frame(&mut upstream, &mut client).await;
