@@ -43,8 +43,11 @@ pub async fn accept(mut accepting: Accepting, hand_over: impl Fn(TcpStream, Clie
 /// resets their connections.
 pub fn take_queued(listener: &TcpListener, hand_over: impl Fn(TcpStream, Client)) -> io::Result<()> {
     loop {
-        match accept_one(listener).and_then(telling) {
-            Ok((stream, address)) => hand_over(stream, Client { address: address.into() }),
+        match accept_one(listener) {
+            Ok((stream, address)) => {
+                send_at_once(&stream);
+                hand_over(stream, Client { address: address.into() });
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => return Err(error),
@@ -109,8 +112,13 @@ impl Accepting {
                     *inherits = Inherits::Yes;
                     Err(error)
                 }
-                Ok(accepted) if *inherits == Inherits::NotYet => telling(accepted),
-                accepted => accepted,
+                Ok((stream, address)) => {
+                    if *inherits == Inherits::NotYet {
+                        send_at_once(&stream);
+                    }
+                    Ok((stream, address))
+                }
+                failed => failed,
             };
             let accepted = tokio::select! {
                 biased; // as long as somebody waits, it is not over
@@ -161,10 +169,9 @@ fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     }
 }
 
-/// Has an accepted socket send at once by itself.
-fn telling((stream, address): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, SocketAddr)> {
-    stream.set_nodelay(true)?;
-    Ok((stream, address))
+/// Tells an accepted socket by itself. One that takes no option is gone, which whoever serves it will see.
+fn send_at_once(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
 }
 
 async fn end_of(trouble: Option<&Trouble>) {

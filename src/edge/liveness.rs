@@ -23,9 +23,8 @@ const LONGEST: Duration = Duration::from_secs(32_767);
 
 /// Has the system watch over a socket from now on, by the limits of its link. The silence before counts.
 pub fn watch(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
-    let Limits { ping_interval, write_timeout, .. } = *limits;
     let socket = SockRef::from(stream);
-    let interval = ping_interval.clamp(SHORTEST, LONGEST);
+    let interval = limits.ping_interval.clamp(SHORTEST, LONGEST);
     let keepalive = TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(PROBES);
     socket.set_tcp_keepalive(&keepalive)?;
     // Keepalive is silent while bytes are on their way, and retransmission gives up only after a quarter of an hour:
@@ -33,9 +32,7 @@ pub fn watch(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
     // living peer leaves its window closed, and starts before ours, which waits for the send buffer to fill: twice
     // the write timeout leaves that ending to the relay, which can tell it.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some((3 * ping_interval).max(2 * write_timeout)))?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = write_timeout;
+    socket.set_tcp_user_timeout(Some((3 * limits.ping_interval).max(2 * limits.write_timeout)))?;
     Ok(())
 }
 

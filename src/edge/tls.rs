@@ -27,9 +27,9 @@ use crate::relay::stream::Stream;
 /// write and not in one for each record of 16 KiB. A leg that is idle, or that keeps up, owns none of it.
 const QUEUE_LIMIT: usize = 64 << 10;
 
-/// Where the system has no word for it, the end is a packet of its own.
+/// For what more follows, and as always without a signal. Where the system has no word for it, the end is a packet of its own.
 #[cfg(target_os = "linux")]
-const MORE: libc::c_int = libc::MSG_MORE;
+const MORE: libc::c_int = libc::MSG_MORE | libc::MSG_NOSIGNAL;
 #[cfg(not(target_os = "linux"))]
 const MORE: libc::c_int = 0;
 
@@ -206,7 +206,7 @@ impl Stream for Conn {
 
 /// Writes what more follows: the system may wait for it.
 fn poll_write_more(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-    let send = || SockRef::from(stream).send_with_flags(bytes, libc::MSG_NOSIGNAL | MORE);
+    let send = || SockRef::from(stream).send_with_flags(bytes, MORE);
     loop {
         ready!(stream.poll_write_ready(cx))?;
         match stream.try_io(Interest::WRITABLE, send) {
