@@ -30,8 +30,8 @@ const USUAL_HEAD: usize = 2 << 10;
 
 /// What has come of an answer.
 enum Answer<T> {
-    /// A 101, which ends here, and what was made of it.
-    Switch(T, usize),
+    /// A 101, and what was made of it.
+    Switch(T),
     /// Something else that is final.
     Other,
     /// Less than a head.
@@ -64,7 +64,7 @@ where
             continue;
         }
         match answer(&read, &mut begin, &judge)? {
-            Answer::Switch(judged, end) => return Ok((judged, stream, Bytes::copy_from_slice(&read[end..]))),
+            Answer::Switch(judged) => return Ok((judged, stream, Bytes::copy_from_slice(&read[begin..]))),
             Answer::Other => break,
             Answer::Part => {}
         }
@@ -79,7 +79,7 @@ fn ends_a_head(bytes: &[u8]) -> bool {
     bytes.windows(HEAD_END).any(|bytes| matches!(bytes, [b'\n', b'\r', b'\n'] | [_, b'\n', b'\n']))
 }
 
-/// Looks at the head that begins there, and at the next one where it is an interim one.
+/// Looks at the head that begins there, and at the next one where it is an interim one. What is whole is passed over.
 fn answer<T>(
     read: &[u8],
     begin: &mut usize,
@@ -93,7 +93,7 @@ fn answer<T>(
         let Status::Complete(length) = parsed.map_err(|_| Failure::NO_HTTP)? else { return Ok(Answer::Part) };
         *begin += length;
         match (response.code, response.version) {
-            (Some(101), Some(1)) => return Ok(Answer::Switch(judge(response.headers)?, *begin)),
+            (Some(101), Some(1)) => return Ok(Answer::Switch(judge(response.headers)?)),
             (Some(101), _) => return Err(Failure::NotHttp("its 101 is none of HTTP/1.1")),
             (Some(100..200), _) => {}
             _ => return Ok(Answer::Other),
