@@ -107,18 +107,14 @@ impl Accepting {
     pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             let inherits = &mut self.inherits;
-            let accept = |listener: &Arc<TcpListener>| match accept_one(listener) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    *inherits = Inherits::Yes;
-                    Err(error)
+            let accept = |listener: &Arc<TcpListener>| {
+                let accepted = accept_one(listener);
+                match &accepted {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => *inherits = Inherits::Yes,
+                    Ok((stream, _)) if *inherits == Inherits::NotYet => send_at_once(stream),
+                    _ => {}
                 }
-                Ok((stream, address)) => {
-                    if *inherits == Inherits::NotYet {
-                        send_at_once(&stream);
-                    }
-                    Ok((stream, address))
-                }
-                failed => failed,
+                accepted
             };
             let accepted = tokio::select! {
                 biased; // as long as somebody waits, it is not over

@@ -100,6 +100,7 @@ where
     if let [address] = *addresses {
         return named(address, connect(address).await);
     }
+    // Boxed: most have one address, and the state of a race is large.
     Box::pin(race_all(addresses, connect)).await
 }
 
