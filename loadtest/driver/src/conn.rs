@@ -1,7 +1,7 @@
 //! One end of a link: a socket that never blocks, plain or under TLS.
 //!
 //! It refuses to know what is said over it. It is made to be cheap: what is only counted is not even copied out of the
-//! kernel, and under TLS one call reads as much as the socket has.
+//! kernel, nor deciphered, and under TLS one call reads as much as the socket has.
 
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 use rustix::net::{RecvFlags, recv};
 use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection};
 use rustls_pki_types::ServerName;
+
+use crate::records::Records;
 
 /// What is read at most at once.
 pub const SCRATCH: usize = 256 << 10;
@@ -21,6 +23,8 @@ pub const NAME: &str = "localhost";
 pub struct Conn {
     socket: TcpStream,
     tls: Option<Box<Connection>>,
+    /// Under TLS, what is only counted.
+    records: Records,
     /// What the socket has not taken yet.
     backlog: Vec<u8>,
 }
@@ -51,7 +55,7 @@ impl Conn {
     fn new(socket: TcpStream, tls: Option<Connection>) -> anyhow::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
-        Ok(Self { socket, tls: tls.map(Box::new), backlog: Vec::new() })
+        Ok(Self { socket, tls: tls.map(Box::new), records: Records::default(), backlog: Vec::new() })
     }
 
     /// The socket, to be waited for.
@@ -95,12 +99,10 @@ impl Conn {
         Ok(Stream::Open)
     }
 
-    /// Reads once, and says only how much came.
+    /// Takes what there is, and says only how much came. Under TLS, nothing can be read any more then.
     pub fn count(&mut self, scratch: &mut [u8]) -> io::Result<(u64, Stream)> {
         if self.tls.is_some() {
-            let mut bytes = 0;
-            let stream = self.receive(scratch, |chunk| bytes += chunk.len() as u64)?;
-            return Ok((bytes, stream));
+            return self.records.count(&self.socket, scratch);
         }
         // A TCP socket that is read with this flag throws away what it would copy (tcp(7)).
         match recv(&self.socket, scratch, RecvFlags::TRUNC) {

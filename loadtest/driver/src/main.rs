@@ -23,6 +23,7 @@ mod identity;
 mod load;
 mod plot;
 mod proxy;
+mod records;
 mod results;
 mod rig;
 mod scenario;
