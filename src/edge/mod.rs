@@ -5,9 +5,9 @@
 
 pub mod admin;
 pub mod admit;
-pub mod ahead;
 pub mod bind;
 pub mod browser;
+pub mod conn;
 pub mod credential;
 pub mod failures;
 pub mod forwarded;

@@ -22,12 +22,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admit::{self, admit};
 use super::browser::{self, Farewell};
+use super::conn::Conn;
 use super::load::Slot;
 use super::proxies::Speaker;
 use super::proxy_header::HeaderError;
 use super::refusal::{REQUEST_ID, Refusal, request_id};
 use super::start::{Begun, switching};
-use super::tls::Conn;
 use super::upstream::attempts;
 use super::upstream::dial::OpenLeg;
 use super::{Client, Edge, admin, start};
@@ -110,7 +110,7 @@ async fn introduce(stream: &mut TcpStream, client: Client, edge: &Edge, deadline
 async fn begin_tls(stream: TcpStream, client: Client, edge: &Edge, deadline: Instant) -> Option<Conn> {
     let Some(acceptor) = edge.tls.load_full() else { return Some(Conn::Plain(stream)) };
     match timeout_at(deadline, Box::pin(acceptor.accept(stream))).await {
-        Ok(Ok(stream)) => Some(stream),
+        Ok(Ok(stream)) => Some(Conn::Tls(Box::new(stream))),
         Ok(Err(error)) => {
             record::tls_failed(client.address, &error);
             edge.measures.tls_failed();

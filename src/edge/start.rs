@@ -11,12 +11,12 @@ use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET
 use hyper::{Response, StatusCode};
 
 use super::admit::{Admitted, Upgrade};
+use super::conn::Conn;
 use super::handshake::WEBSOCKET;
 use super::load::Slot;
 use super::pricing::pricing;
 use super::query::Route;
 use super::refusal::REQUEST_ID;
-use super::tls::Conn;
 use super::upstream::attempts::Opened;
 use super::{Client, Edge};
 use crate::control::config::Forwarding;

@@ -13,8 +13,8 @@ use tokio::time::sleep;
 
 use super::failure::Failure;
 use super::{Upstream, proxy};
+use crate::edge::conn::Conn;
 use crate::edge::shortage::is_shortage;
-use crate::edge::tls::Conn;
 
 /// An attempt has this head start before the next one joins it (RFC 8305 section 8, as browsers have it).
 pub const HEAD_START: Duration = Duration::from_millis(250);
@@ -51,7 +51,10 @@ pub async fn connect(upstream: &Upstream) -> Result<Conn, Failure> {
         None => reach(&url.host, url.port).await?,
     };
     match &upstream.tls {
-        Some(tls) => Box::pin(tls.connect(&url.host, stream)).await.map_err(Failure::Tls),
+        Some(tls) => {
+            let stream = Box::pin(tls.connect(&url.host, stream)).await.map_err(Failure::Tls)?;
+            Ok(Conn::Tls(Box::new(stream)))
+        }
         None => Ok(Conn::Plain(stream)),
     }
 }

@@ -18,10 +18,10 @@ use super::first_event::Listening;
 use super::kind;
 use super::upgrade::upgrade;
 use super::{Candidate, Wanted};
+use crate::edge::conn::Conn;
 use crate::edge::handshake::{self, Headers};
 use crate::edge::query::Route;
 use crate::edge::refusal::REQUEST_ID;
-use crate::edge::tls::Conn;
 
 /// Of an upstream's own refusal, this much goes to the client.
 const MAX_BODY: usize = 64 << 10;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use super::failure::FirstWord;
-use crate::edge::tls::Conn;
+use crate::edge::conn::Conn;
 use crate::relay::Peer;
 use crate::relay::inject;
 use crate::relay::scan::{Control, Scan, Step};
