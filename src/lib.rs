@@ -40,7 +40,8 @@
 //! 4. [`edge::start`] has answered 101, and hands both streams, with the bytes already read, to [`relay::link`].
 //!
 //! Once per read
-//! 5. [`relay::verbatim`] reads into the worker's scratch buffer.
+//! 5. [`relay::verbatim`] reads into the worker's scratch buffer. Where there is TLS, [`edge::tls`] deciphers to there, and in 8
+//!    enciphers from there.
 //! 6. `relay::judge` decides what goes on; [`relay::scan`] walks the frame headers for it: where frames begin, what they
 //!    are, whether they are legal.
 //! 7. [`relay::tap`] sees the first bytes of an upstream's text message: is it an event of interest?
