@@ -17,6 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Resumption};
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -27,6 +28,9 @@ use crate::control::config::TlsIdentity;
 
 /// The only protocol spoken: an upgrade needs HTTP/1.1 (RFC 7301 names it).
 const ALPN: &[u8] = b"http/1.1";
+
+/// Sessions that are kept for each upstream, as many as rustls does by itself.
+const SESSIONS: usize = 256;
 
 /// Why TLS cannot be set up with what the configuration gives.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +64,11 @@ pub type CurrentAcceptor = ArcSwapOption<Acceptor>;
 
 /// Begins TLS on the upstream leg.
 #[derive(Clone)]
-pub struct Connector(Arc<ClientConfig>);
+pub struct Connector {
+    config: Arc<ClientConfig>,
+    /// Those that can be resumed; the configuration has them, too.
+    sessions: Arc<ClientSessionMemoryCache>,
+}
 
 impl Acceptor {
     /// An acceptor that shows this certificate.
@@ -108,7 +116,9 @@ impl Connector {
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.enable_secret_extraction = true;
-        Ok(Self(Arc::new(config)))
+        let sessions = Arc::new(ClientSessionMemoryCache::new(SESSIONS));
+        config.resumption = Resumption::store(sessions.clone());
+        Ok(Self { config: Arc::new(config), sessions })
     }
 
     /// Shakes hands with the server of this name.
@@ -116,8 +126,17 @@ impl Connector {
     /// Not cancel safe: dropped, it closes the connection.
     pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        handshake::connect(self.0.clone(), name, stream).await
+        let shaken = handshake::connect(self.config.clone(), name.clone(), stream).await;
+        // A session of TLS 1.2 stays when it is resumed. If it was another for the server, so it would be for ever.
+        if shaken.as_ref().is_err_and(is_undecipherable) {
+            self.sessions.remove_tls12_session(&name);
+        }
+        shaken
     }
+}
+
+fn is_undecipherable(error: &io::Error) -> bool {
+    error.get_ref().and_then(|error| error.downcast_ref()) == Some(&rustls::Error::DecryptError)
 }
 
 impl std::fmt::Debug for Acceptor {

@@ -16,12 +16,15 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::record;
+use super::record::{self, HEADER};
 use super::session::{Secrets, Session};
 use super::stream::TlsStream;
 
 /// Read at once: hellos are some hundred bytes, chains of certificates some thousand.
 const READ: usize = 8 << 10;
+/// A message is not longer, so more of the peer's is not kept before there is one as a whole. rustls has the same limit where
+/// it reads itself.
+const MAX_COME: usize = 64 << 10;
 
 /// As the client of a server with this name.
 ///
@@ -112,20 +115,21 @@ async fn shake<P: Party>(party: P, mut socket: TcpStream) -> io::Result<TlsStrea
             }
             Wait::Record => {
                 if shaking.given == shaking.come.len() {
+                    if shaking.come.len() >= MAX_COME {
+                        return Err(refused("the peer's TLS handshake is longer than one may be"));
+                    }
                     shaking.come.reserve(READ);
                     // There may be more room, and no more is to be left at the end.
                     if (&mut socket).take(READ as u64).read_buf(&mut shaking.come).await? == 0 {
                         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof"));
                     }
                 }
-                shaking.give();
+                shaking.give()?;
             }
             Wait::Over(Ok(())) => break,
             Wait::Over(Err(error)) => {
                 // Its alert; who does not take that at once goes without.
-                while shaking.party.wants_write() {
-                    shaking.step();
-                }
+                while shaking.party.wants_write() && matches!(shaking.step(), Wait::Nothing) {}
                 let _ = socket.try_write(&shaking.said);
                 return Err(said_by_rustls(error));
             }
@@ -137,13 +141,20 @@ async fn shake<P: Party>(party: P, mut socket: TcpStream) -> io::Result<TlsStrea
 
 impl<P: Party> Shaking<P> {
     /// Gives the party one more record, or what there is of it: what is no TLS at all may never be a whole one.
-    fn give(&mut self) {
-        if let Ok(Some(record)) = record::first(&self.come[self.whole..]) {
-            self.whole += record.len();
-            self.given = self.whole;
-        } else {
-            self.given = self.come.len();
+    fn give(&mut self) -> io::Result<()> {
+        match record::first(&self.come[self.whole..]) {
+            // No record of a handshake is empty (RFC 8446 section 5.1). Where data came early and was refused, rustls passes over
+            // any number of them, and looks at all of them again each time.
+            Ok(Some(record)) if record.len() == HEADER => {
+                return Err(refused("the peer's TLS handshake has an empty record"));
+            }
+            Ok(Some(record)) => {
+                self.whole += record.len();
+                self.given = self.whole;
+            }
+            Ok(None) | Err(_) => self.given = self.come.len(),
         }
+        Ok(())
     }
 
     fn step(&mut self) -> Wait {
@@ -182,6 +193,10 @@ fn say<D>(mut words: EncodeTlsData<'_, D>, said: &mut Vec<u8>) {
         let written = words.encode(&mut said[from..]).unwrap_or_default();
         said.truncate(from + written);
     }
+}
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 fn said_by_rustls(error: Error) -> io::Error {

@@ -188,7 +188,11 @@ pub(super) fn first(bytes: &[u8]) -> Result<Option<&[u8]>, Broken> {
 }
 
 /// The type and the length of a content of TLS 1.3: the type is the last byte that is not zero (RFC 8446 section 5.4).
+/// However much is padding, it is not longer than a content and its type.
 fn inner(plain: &[u8]) -> Result<(u8, usize), Broken> {
+    if plain.len() > MAX_PLAIN + 1 {
+        return Err(Broken::TooLong);
+    }
     let kind = plain.iter().rposition(|byte| *byte != 0).ok_or(Broken::Unexpected)?;
     Ok((plain[kind], kind))
 }
@@ -225,6 +229,11 @@ mod tests {
         assert_eq!(inner(b"\x17"), Ok((23, 0)));
         assert_eq!(inner(b"\0\0\0"), Err(Broken::Unexpected));
         assert_eq!(inner(b""), Err(Broken::Unexpected));
+        let mut longest = vec![0; MAX_PLAIN + 1];
+        longest[0] = 23;
+        assert_eq!(inner(&longest), Ok((23, 0)));
+        longest.push(0);
+        assert_eq!(inner(&longest), Err(Broken::TooLong));
     }
 
     #[test]

@@ -107,7 +107,8 @@ impl TlsStream {
                 Ok(Some(_)) | Err(_) => 0,
             };
             let opened = self.open(&scratch[..left + read], buffer);
-            self.unopened.replace(&scratch[opened..left + read]);
+            let more = if matches!(self.reading, Reading::Open) { &scratch[opened..left + read] } else { &[] };
+            self.unopened.replace(more);
             Poll::Ready(Ok(()))
         })
     }
@@ -181,11 +182,15 @@ impl TlsStream {
 
     /// Seals this, up to [`RECORDS`] records of it, and hands it to the socket. Says how much of it was sealed.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(RECORDS * MAX_PLAIN);
         RECORDS_SCRATCH.with_borrow_mut(|scratch| {
-            let mut sealed = 0;
-            for content in bytes[..taken].chunks(MAX_PLAIN) {
-                sealed += self.session.seal(content, &mut scratch[sealed..]).map_err(io::Error::other)?;
+            let (mut taken, mut sealed) = (0, 0);
+            for content in bytes.chunks(MAX_PLAIN).take(RECORDS) {
+                match self.session.seal(content, &mut scratch[sealed..]) {
+                    Ok(length) => (taken, sealed) = (taken + content.len(), sealed + length),
+                    // What is sealed has its number, and must go out.
+                    Err(_) if sealed > 0 => break,
+                    Err(worn) => return Err(io::Error::other(worn)),
+                }
             }
             let sent = match self.socket.try_write(&scratch[..sealed]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,

@@ -4,8 +4,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::crypto::aws_lc_rs::cipher_suite::{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS13_AES_128_GCM_SHA256};
+use rustls::crypto::aws_lc_rs::cipher_suite::{
+    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS13_AES_128_GCM_SHA256,
+};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::StoresServerSessions;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Error, HandshakeKind, RootCertStore, ServerConfig,
@@ -26,6 +29,7 @@ const MUCH: usize = 12 << 20;
 
 /// How both sides of a connection are set up.
 struct Setup {
+    certificate: CertificateDer<'static>,
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
 }
@@ -50,7 +54,7 @@ impl Setup {
         let certificate = certified.cert.der().clone();
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();
-        let mut chain = vec![certificate];
+        let mut chain = vec![certificate.clone()];
         if ballast > 0 {
             chain.push(CertificateDer::from(vec![b'b'; ballast]));
         }
@@ -69,7 +73,7 @@ impl Setup {
             .with_no_client_auth();
         client.resumption = Resumption::in_memory_sessions(8);
         (client.enable_secret_extraction, server.enable_secret_extraction) = (true, true);
-        Self { client: Arc::new(client), server: Arc::new(server) }
+        Self { certificate, client: Arc::new(client), server: Arc::new(server) }
     }
 
     /// We are the client, rustls' own stream the server.
@@ -272,12 +276,105 @@ async fn a_client_that_does_not_trust_the_server_says_so() {
 
 #[tokio::test]
 async fn a_session_is_resumed() {
+    for suite in [TLS13_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256] {
+        let setup = Setup::speaking(suite);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (mut ours, mut theirs) = setup.as_client().await;
+            assert_eq!(theirs.get_ref().1.handshake_kind(), Some(kind));
+            sends(&mut theirs, b"behind the tickets").await;
+            reads(&mut ours, 18).await;
+            exchange(ours, theirs).await;
+        }
+        let setup = Setup::speaking(suite);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (mut ours, mut theirs) = setup.as_server().await;
+            assert_eq!(theirs.get_ref().1.handshake_kind(), Some(kind));
+            sends(&mut ours, b"behind the tickets").await;
+            reads(&mut theirs, 18).await;
+            exchange(ours, theirs).await;
+        }
+    }
+}
+
+/// A server that remembers something else of a session than was agreed on.
+#[derive(Debug)]
+struct Forgetful(Arc<dyn StoresServerSessions>);
+
+impl StoresServerSessions for Forgetful {
+    fn put(&self, key: Vec<u8>, mut value: Vec<u8>) -> bool {
+        // Behind its length, which is 48, stands the secret.
+        let secret = value.iter().position(|byte| *byte == 48).unwrap() + 1;
+        value[secret] ^= 1;
+        self.0.put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.take(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_resumed_is_not_tried_again() {
+    let setup = Setup::speaking(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
+    let mut server = ServerConfig::clone(&setup.server);
+    server.session_storage = Arc::new(Forgetful(server.session_storage));
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let roots = [setup.certificate.clone()];
+    let connector = super::Connector::new("one", Some(&roots)).unwrap();
+    let mut shaken = Vec::new();
+    for _ in 0..3 {
+        let (ours, theirs) = sockets().await;
+        let (ours, _theirs) = tokio::join!(connector.connect("localhost", ours), acceptor.accept(theirs));
+        shaken.push(ours.is_ok());
+    }
+    assert_eq!(shaken, [true, false, true]);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_another_hello_is_given_one() {
     let setup = Setup::new();
-    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
-        let (mut ours, mut theirs) = setup.as_client().await;
-        sends(&mut theirs, b"behind the tickets").await;
-        reads(&mut ours, 18).await;
-        assert_eq!(theirs.get_ref().1.handshake_kind(), Some(kind));
+    let mut server = ServerConfig::clone(&setup.server);
+    let groups = vec![aws_lc_rs::kx_group::SECP384R1];
+    let provider = CryptoProvider { kx_groups: groups, ..aws_lc_rs::default_provider() };
+    server = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(server.cert_resolver);
+    let (ours, theirs) = sockets().await;
+    let theirs = TlsAcceptor::from(Arc::new(server)).accept(theirs);
+    let (ours, theirs) = tokio::join!(handshake::connect(setup.client.clone(), name(), ours), theirs);
+    let theirs = theirs.unwrap();
+    assert_eq!(theirs.get_ref().1.handshake_kind(), Some(HandshakeKind::FullWithHelloRetryRequest));
+    exchange(ours.unwrap(), theirs).await;
+}
+
+/// A hello that is announced to be of 60 kB, in records that hold a byte of it each, and then in nothing but headers.
+#[tokio::test]
+async fn a_handshake_without_end_is_not_kept() {
+    let begin: &[u8] = &[22, 3, 1, 0, 4, 1, 0, 0xea, 0x60];
+    for (more, why) in [(&[22, 3, 1, 0, 1, 0][..], "longer than one may be"), (&[22, 3, 1, 0, 0], "an empty record")] {
+        let (mut theirs, ours) = sockets().await;
+        let endless = async {
+            theirs.write_all(begin).await?;
+            loop {
+                theirs.write_all(&more.repeat(1_000)).await?;
+            }
+        };
+        let accept = handshake::accept(Setup::new().server, ours);
+        let refused = tokio::select! {
+            shaken = accept => shaken.unwrap_err(),
+            failed = endless => Result::<TlsStream, io::Error>::unwrap_err(failed),
+        };
+        assert!(refused.to_string().contains(why), "{refused}");
     }
 }
 
@@ -318,9 +415,23 @@ async fn nothing_is_sealed_with_keys_that_are_worn_where_tls_has_no_others() {
     assert_eq!(refused.to_string(), Broken::Worn.to_string());
 }
 
+#[tokio::test]
+async fn what_is_sealed_before_keys_are_worn_goes_out() {
+    let (mut ours, mut theirs) = Setup::speaking(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256).as_client().await;
+    ours.session.limit = 3;
+    // Three records, of which one is left.
+    let sent = numbered(40_000);
+    assert_eq!(ours.write(&sent).await.unwrap(), 16_384);
+    ours.write(&sent).await.unwrap_err();
+    ours.shutdown().await.unwrap();
+    let mut come = Vec::new();
+    theirs.read_to_end(&mut come).await.unwrap();
+    assert!(come == sent[..16_384]);
+}
+
 /// What a peer sends behind `b"before"`, and what it is told of it.
-async fn refused(records: &[u8]) -> (io::Error, AlertDescription) {
-    let (mut ours, mut theirs) = Setup::new().as_server().await;
+async fn refused(setup: &Setup, records: &[u8]) -> (io::Error, AlertDescription) {
+    let (mut ours, mut theirs) = setup.as_server().await;
     sends(&mut theirs, b"before").await;
     theirs.get_mut().0.write_all(records).await.unwrap();
     assert_eq!(reads(&mut ours, 6).await, b"before");
@@ -347,8 +458,43 @@ async fn what_cannot_be_of_the_peer_is_refused_and_it_is_told() {
     ];
     for (header, broken, alert) in cases {
         let length = usize::from(header[4]).min(30);
-        let (error, told) = refused(&[header, &vec![1; length]].concat()).await;
+        let record = [header, &vec![1; length]].concat();
+        let (error, told) = refused(&Setup::new(), &record).await;
         assert_eq!((error.to_string(), told), (broken.to_string(), alert), "{header:?}");
+        // In TLS 1.2 what is of which kind is no secret, and who has changed it is seen all the same.
+        let broken = if broken == Broken::TooLong { broken } else { Broken::Forged };
+        for suite in [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256] {
+            let (error, _) = refused(&Setup::speaking(suite), &record).await;
+            assert_eq!(error.to_string(), broken.to_string(), "{header:?}");
+        }
+    }
+}
+
+/// One left out, one changed, one sent twice: in each version and form.
+#[tokio::test]
+async fn records_are_taken_in_their_order_and_as_they_were_sent() {
+    for suite in aws_lc_rs::ALL_CIPHER_SUITES.iter().filter(|suite| !format!("{suite:?}").contains("RSA")) {
+        for fault in 0..3 {
+            let (mut speaker, mut listener) = Setup::speaking(*suite).as_both().await;
+            let mut records = [Vec::new(), Vec::new(), Vec::new()];
+            for record in &mut records {
+                speaker.session.say(Content::Data, b"word", record);
+            }
+            let [first, mut second, third] = records;
+            let wrong = match fault {
+                0 => third,
+                1 => {
+                    *second.last_mut().unwrap() ^= 1;
+                    second
+                }
+                _ => first.clone(),
+            };
+            let sent = [first, wrong].concat();
+            assert_eq!(speaker.socket().try_write(&sent).unwrap(), sent.len());
+            let mut come = Vec::new();
+            let refused = listener.read_to_end(&mut come).await.unwrap_err();
+            assert_eq!((&come[..], refused.to_string()), (&b"word"[..], Broken::Forged.to_string()));
+        }
     }
 }
 
