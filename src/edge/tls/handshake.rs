@@ -83,8 +83,6 @@ impl Party for UnbufferedServerConnection {
 enum Wait {
     /// To be asked again.
     Nothing,
-    /// What it has said is to be sent.
-    Send,
     /// More of the peer's.
     Record,
     /// Nothing any more: hands are shaken, or will not be.
@@ -109,12 +107,10 @@ async fn shake<P: Party>(party: P, mut socket: TcpStream) -> io::Result<TlsStrea
     loop {
         match shaking.step() {
             Wait::Nothing => {}
-            Wait::Send => {
-                socket.write_all(&shaking.said).await?;
-                shaking.said.clear();
-            }
             Wait::Record => {
                 if shaking.given == shaking.come.len() {
+                    // What it says to several records is one packet.
+                    shaking.send(&mut socket).await?;
                     if shaking.come.len() >= MAX_COME {
                         return Err(refused("the peer's TLS handshake is longer than one may be"));
                     }
@@ -135,6 +131,7 @@ async fn shake<P: Party>(party: P, mut socket: TcpStream) -> io::Result<TlsStrea
             }
         }
     }
+    shaking.send(&mut socket).await?;
     let (keys, secrets) = shaking.party.done().map_err(said_by_rustls)?;
     Ok(TlsStream::new(socket, Session::new(keys, secrets), shaking.come.split_off(shaking.whole)))
 }
@@ -157,6 +154,12 @@ impl<P: Party> Shaking<P> {
         Ok(())
     }
 
+    async fn send(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+        socket.write_all(&self.said).await?;
+        self.said.clear();
+        Ok(())
+    }
+
     fn step(&mut self) -> Wait {
         let UnbufferedStatus { discard, state } = self.party.process(&mut self.come[..self.given]);
         let wait = match state {
@@ -166,7 +169,7 @@ impl<P: Party> Shaking<P> {
             }
             Ok(ConnectionState::TransmitTlsData(words)) => {
                 words.done();
-                Wait::Send
+                Wait::Nothing
             }
             Ok(ConnectionState::BlockedHandshake) => Wait::Record,
             Ok(ConnectionState::WriteTraffic(_)) => Wait::Over(Ok(())),
