@@ -45,6 +45,9 @@ pub enum Broken {
     /// It does not say what its kind has to say.
     #[error("the peer sent a TLS message that cannot be read")]
     Malformed,
+    /// It says what nobody may.
+    #[error("the peer sent a TLS message with a value that has no meaning")]
+    Illegal,
     /// The peer keeps us busy without a byte for anybody.
     #[error("the peer sent too many TLS records without data")]
     Idle,

@@ -124,6 +124,7 @@ impl Session {
             Broken::Forged => AlertDescription::BadRecordMac,
             Broken::Unexpected | Broken::Idle => AlertDescription::UnexpectedMessage,
             Broken::Malformed => AlertDescription::DecodeError,
+            Broken::Illegal => AlertDescription::IllegalParameter,
             // It knows.
             Broken::Alerted(_) => return,
             Broken::Worn => AlertDescription::InternalError,
@@ -172,7 +173,10 @@ impl Session {
             }
             // Behind it, all is under other keys (RFC 8446 section 5.1).
             (KEY_UPDATE, _) if tls13 && last => {
-                let &[asks @ (0 | 1)] = body else { return Err(Broken::Malformed) };
+                let &[asks] = body else { return Err(Broken::Malformed) };
+                if asks > 1 {
+                    return Err(Broken::Illegal);
+                }
                 self.opening = self.secrets.renew_opening()?;
                 // However often it asks meanwhile, it is answered once, before more is said (section 4.6.3).
                 self.owes_keys |= asks == 1;
