@@ -132,7 +132,7 @@ impl Session {
         self.say(Content::Alert, &[FATAL, alert.into()], out);
     }
 
-    /// An alert of the peer's. TLS 1.3 has but one that is none, and which browsers send for no reason.
+    /// An alert of the peer's. In TLS 1.3 each is the end of it, but for one that is sent for no reason.
     fn heed(&self, alert: &[u8]) -> Result<Opened, Broken> {
         let &[level, alert] = alert else { return Err(Broken::Malformed) };
         match AlertDescription::from(alert) {
