@@ -104,12 +104,11 @@ impl Conn {
         if self.tls.is_some() {
             return self.records.count(&self.socket, scratch);
         }
-        // A TCP socket that is read with this flag throws away what it would copy (tcp(7)).
-        match recv(&self.socket, scratch, RecvFlags::TRUNC) {
-            Ok((_, 0)) => Ok((0, Stream::Ended)),
-            Ok((_, read)) => Ok((read as u64, Stream::Open)),
-            Err(rustix::io::Errno::AGAIN) => Ok((0, Stream::Open)),
-            Err(error) => Err(error.into()),
+        match throw_away(&self.socket, scratch) {
+            Ok(0) => Ok((0, Stream::Ended)),
+            Ok(read) => Ok((read as u64, Stream::Open)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok((0, Stream::Open)),
+            Err(error) => Err(error),
         }
     }
 
@@ -177,6 +176,13 @@ fn drain(tls: &mut Connection, take: &mut impl FnMut(&[u8])) -> io::Result<Strea
         };
         reader.consume(read);
     }
+}
+
+/// Takes what would fill `buffer`, and says how much that was; 0 is the end. A TCP socket that is read with this flag throws away
+/// what it would copy (tcp(7)).
+pub fn throw_away(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let (_, read) = recv(socket, buffer, RecvFlags::TRUNC)?;
+    Ok(read)
 }
 
 /// A socket that takes nothing now has taken 0 bytes.

@@ -4,9 +4,7 @@
 use std::io::{self, Error, ErrorKind, Read};
 use std::net::TcpStream;
 
-use rustix::net::{RecvFlags, recv};
-
-use crate::conn::Stream;
+use crate::conn::{Stream, throw_away};
 
 const HEADER: usize = 5;
 /// Behind the content of a record, if nobody pads it: its type and its tag.
@@ -52,8 +50,7 @@ impl Records {
             }
         }
         while self.left > 0 {
-            // A TCP socket that is read with this flag throws away what it would copy (tcp(7)).
-            let (_, read) = recv(socket, &mut scratch[..self.left], RecvFlags::TRUNC)?;
+            let read = throw_away(socket, &mut scratch[..self.left])?;
             if read == 0 {
                 return Ok(None);
             }
