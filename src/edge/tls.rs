@@ -1,8 +1,8 @@
 //! TLS on either leg: whom it trusts, what it shows, and how it is begun.
 //!
 //! rustls shakes hands, keeps the secrets and remembers tickets. What is behind the handshake is ours (`rustls::kernel` is made
-//! for that): records are deciphered into the buffer that a pump reads to and enciphered out of it, so that bytes are copied
-//! nowhere, and a connection that waits has no buffer.
+//! for that): records are deciphered into the buffer that a pump reads to and enciphered out of it, so that nothing is copied
+//! but what is left of a record, and a connection that waits has no buffer.
 //!
 //! It refuses to know what is said over it.
 
