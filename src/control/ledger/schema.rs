@@ -1,5 +1,7 @@
 //! The two tables, and how an older ledger becomes one of today. Refuses to know files and what is written.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, Result, TransactionBehavior};
 
 /// What was added to the ledger, in order. The version of a ledger is how many of them it has. They only ever add: an
@@ -26,7 +28,16 @@ pub(super) const CURRENT: i64 = MIGRATIONS.len().cast_signed() as i64;
 /// A row of `link`. One that is there already stays as it is.
 pub(super) const INSERT_LINK: &str = "INSERT OR IGNORE INTO link (link_id, request_id, key, upstream, model, opened_ms, \
     ended_ms, ending, unsettled, client_close, upstream_close, frames_up, frames_down, bytes_up, bytes_down) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// The rows of `link` that are written at once, where there are so many: most of what a row costs is to begin with it.
+pub(super) const LINKS: usize = 8;
+
+/// [`LINKS`] rows of `link`.
+pub(super) static INSERT_LINKS: LazyLock<String> = LazyLock::new(|| {
+    let (_, row) = INSERT_LINK.split_once("VALUES").unwrap_or_default();
+    format!("{INSERT_LINK}{}", format!(",{row}").repeat(LINKS - 1))
+});
 
 /// A row of `usage`. The same response, seen twice, is one row; NULL is no response's id.
 pub(super) const INSERT_USAGE: &str = "INSERT OR IGNORE INTO usage (at_ms, link_id, key, upstream, model, kind, \

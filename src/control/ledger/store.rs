@@ -10,11 +10,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{CachedStatement, Connection, Error, Result, Row, TransactionBehavior, ffi, params};
+use rusqlite::{CachedStatement, Connection, Error, Result, Row, Statement, ToSql, TransactionBehavior, ffi, params};
 
 use super::open::{self, LedgerError};
 use super::record::{LinkRow, NewUsage, Record, UsageRow, Used};
-use super::schema::{INSERT_LINK, INSERT_USAGE};
+use super::schema::{INSERT_LINK, INSERT_LINKS, INSERT_USAGE, LINKS};
 use crate::control::prices::NanoUsd;
 use crate::relay::events::Usage;
 
@@ -42,7 +42,7 @@ type Identity = (u64, u64);
 
 /// A group of records is on the disk.
 pub(super) struct Commit {
-    /// For each record whether it was new.
+    /// For each record whether it was new. Of links that were written at once, so many are; SQLite does not say which.
     pub(super) new: Vec<bool>,
     /// What other processes wrote before it.
     pub(super) others: Vec<NewUsage>,
@@ -151,65 +151,102 @@ fn used_in(row: &Row<'_>, first: usize) -> Used {
 struct Insert<'c> {
     usage: CachedStatement<'c>,
     link: CachedStatement<'c>,
+    links: CachedStatement<'c>,
 }
 
 impl<'c> Insert<'c> {
     fn into(connection: &'c Connection) -> Result<Self> {
-        Ok(Self { usage: connection.prepare_cached(INSERT_USAGE)?, link: connection.prepare_cached(INSERT_LINK)? })
+        Ok(Self {
+            usage: connection.prepare_cached(INSERT_USAGE)?,
+            link: connection.prepare_cached(INSERT_LINK)?,
+            links: connection.prepare_cached(&INSERT_LINKS)?,
+        })
     }
 
-    /// For each record whether it is new.
+    /// For each record whether it is new, as [`Commit::new`] has it.
     fn all<'r>(mut self, records: impl Iterator<Item = &'r Record>) -> Result<Vec<bool>> {
-        let insert = |record: &Record| match record {
-            Record::Usage(row) => self.usage(row),
-            Record::Link(row) => self.link(row),
+        let records: Vec<_> = records.collect();
+        let mut new = Vec::with_capacity(records.len());
+        for run in records.chunk_by(|one, next| matches!((one, next), (Record::Link(_), Record::Link(_)))) {
+            let (at_once, single) = run.as_chunks::<LINKS>();
+            for rows in at_once.iter().map(<[_; LINKS]>::as_slice).chain(single.chunks(1)) {
+                let written = self.write(rows)?;
+                new.extend((0..rows.len()).map(|place| place < written));
+            }
+        }
+        Ok(new)
+    }
+
+    /// Writes one row, or [`LINKS`] of `link`. How many of them were new.
+    fn write(&mut self, rows: &[&Record]) -> Result<usize> {
+        let statement = match rows {
+            [Record::Usage(_)] => &mut self.usage,
+            [_] => &mut self.link,
+            _ => &mut self.links,
         };
-        records.map(insert).map(|written| Ok(written? > 0)).collect()
+        let mut first = 1;
+        for row in rows {
+            first += match row {
+                Record::Usage(row) => bind_usage(statement, first, row)?,
+                Record::Link(row) => bind_link(statement, first, row)?,
+            };
+        }
+        statement.raw_execute()
     }
+}
 
-    fn usage(&mut self, row: &UsageRow) -> Result<usize> {
-        let Usage { input, cached, output } = row.usage;
-        self.usage.execute(params![
-            row.at_ms,
-            row.link_id.to_string(),
-            row.key,
-            row.upstream,
-            row.model,
-            row.kind.name(),
-            row.response_id,
-            row.status,
-            column(input.text),
-            column(input.audio),
-            column(input.image),
-            column(cached.text),
-            column(cached.audio),
-            column(cached.image),
-            column(output.text),
-            column(output.audio),
-            row.seconds,
-            row.cost.map(|cost| column(cost.nano())),
-        ])
-    }
+fn bind_usage(statement: &mut Statement<'_>, first: usize, row: &UsageRow) -> Result<usize> {
+    let Usage { input, cached, output } = row.usage;
+    let columns = params![
+        row.at_ms,
+        row.link_id.to_string(),
+        row.key,
+        row.upstream,
+        row.model,
+        row.kind.name(),
+        row.response_id,
+        row.status,
+        column(input.text),
+        column(input.audio),
+        column(input.image),
+        column(cached.text),
+        column(cached.audio),
+        column(cached.image),
+        column(output.text),
+        column(output.audio),
+        row.seconds,
+        row.cost.map(|cost| column(cost.nano())),
+    ];
+    bind(statement, first, columns)
+}
 
-    fn link(&mut self, row: &LinkRow) -> Result<usize> {
-        self.link.execute(params![
-            row.link_id.to_string(),
-            row.request_id,
-            row.key,
-            row.upstream,
-            row.model,
-            row.opened_ms,
-            row.ended_ms,
-            row.ending,
-            row.unsettled,
-            row.client_close,
-            row.upstream_close,
-            column(row.frames_up),
-            column(row.frames_down),
-            column(row.bytes_up),
-            column(row.bytes_down),
-        ])
+fn bind_link(statement: &mut Statement<'_>, first: usize, row: &LinkRow) -> Result<usize> {
+    let columns = params![
+        row.link_id.to_string(),
+        row.request_id,
+        row.key,
+        row.upstream,
+        row.model,
+        row.opened_ms,
+        row.ended_ms,
+        row.ending,
+        row.unsettled,
+        row.client_close,
+        row.upstream_close,
+        column(row.frames_up),
+        column(row.frames_down),
+        column(row.bytes_up),
+        column(row.bytes_down),
+    ];
+    bind(statement, first, columns)
+}
+
+/// Gives a statement the columns of a row, from the parameter `first` on. How many they are.
+fn bind(statement: &mut Statement<'_>, first: usize, columns: &[&dyn ToSql]) -> Result<usize> {
+    for (parameter, column) in (first..).zip(columns) {
+        statement.raw_bind_parameter(parameter, column)?;
     }
+    Ok(columns.len())
 }
 
 /// The largest number of a column, where a count is larger.

@@ -125,6 +125,32 @@ fn what_is_too_old_goes_step_by_step_and_the_newest_row_stays() {
 }
 
 #[test]
+fn links_that_end_in_one_moment_are_each_their_own_row_and_what_was_there_stays() {
+    let (_folder, mut opened) = fresh();
+    let store = &mut opened.store;
+    let known = link(0);
+    store.commit([Record::Link(known.clone())].iter()).unwrap();
+    let of_number = |number: u8| Record::Link(LinkRow { bytes_down: number.into(), ..link(number.into()) });
+    let mut records: Vec<_> = (1..=30).map(of_number).collect();
+    records.insert(3, Record::Link(LinkRow { bytes_down: 99, ..known }));
+    records.insert(20, Record::Usage(usage(5)));
+    let commit = store.commit(records.iter()).unwrap();
+    assert_eq!((commit.new.len(), commit.new.iter().filter(|new| **new).count()), (32, 31));
+
+    let mut rows =
+        store.connection.prepare("SELECT opened_ms, ended_ms, bytes_down, link_id FROM link ORDER BY rowid").unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+    let rows: Vec<(i64, i64, i64, String)> = rows.collect::<rusqlite::Result<_>>().unwrap();
+    let links = records.iter().filter_map(|record| match record {
+        Record::Link(row) if row.bytes_down != 99 => Some(row),
+        _ => None,
+    });
+    let told = links.map(|row| (row.opened_ms, row.ended_ms, row.bytes_down.cast_signed(), row.link_id.to_string()));
+    assert!(rows[1..].iter().cloned().eq(told), "{rows:?}");
+    assert_eq!(rows[0].2, 4, "the first one to be written stays");
+}
+
+#[test]
 fn rows_of_others_are_told_once_also_after_the_rows_are_numbered_anew() {
     let (_folder, mut opened) = fresh();
     let other = beside(&opened);
