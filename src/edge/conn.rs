@@ -4,11 +4,11 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 
 use super::liveness;
@@ -75,9 +75,18 @@ impl Stream for Conn {
     }
 
     fn has_unread(&self) -> bool {
-        let unread = self.tcp().map(|socket| SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]));
+        // Only where the runtime has heard that something has come since all was read.
+        let look = |socket| SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
+        let unread = self.tcp().map(|socket| socket.try_io(Interest::READABLE, || look(socket)));
         // Neither the end nor a failure is anything to be read.
         unread.is_some_and(|unread| unread.is_ok_and(|bytes| bytes > 0))
+    }
+
+    fn has_ended(&self) -> bool {
+        let Self::Plain(socket) = self else { return false };
+        let ready = pin!(socket.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
+        // Once all was read that had come, and the end came before that.
+        matches!(ready, Poll::Ready(Ok(Ready::READ_CLOSED)))
     }
 
     fn hang_up(&mut self) {
@@ -142,7 +151,7 @@ impl AsyncWrite for Conn {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -160,5 +169,22 @@ mod tests {
         drop(peer);
         conn.tcp().unwrap().ready(Interest::READABLE).await.unwrap();
         assert!(!conn.has_unread());
+    }
+
+    #[tokio::test]
+    async fn an_end_that_came_is_known_as_soon_as_all_before_it_was_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut conn = Conn::Plain(listener.accept().await.unwrap().0);
+        assert!(!conn.has_ended());
+        peer.write_all(b"ab").await.unwrap();
+        assert_eq!(conn.read(&mut [0; 1]).await.unwrap(), 1);
+        drop(peer);
+        while !conn.tcp().unwrap().ready(Interest::READABLE).await.unwrap().is_read_closed() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!conn.has_ended(), "a byte is left");
+        assert_eq!(conn.read(&mut [0; 2]).await.unwrap(), 1);
+        assert!(conn.has_ended());
     }
 }

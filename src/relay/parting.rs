@@ -159,7 +159,7 @@ fn pass<R: Stream, W: Stream, T: Tap>(
         return;
     }
     if let Poll::Ready(stop) = pump.poll_pass(cx, from, to, tap) {
-        source.heard(&stop);
+        source.heard(&stop, from);
         sink.fed(&stop, to, pump);
     }
 }

@@ -138,18 +138,18 @@ impl Side {
     }
 
     /// The pump that carries what this leg sends has stopped.
-    pub(super) fn heard(&mut self, stop: &Stop) {
+    pub(super) fn heard<S: Stream>(&mut self, stop: &Stop, stream: &S) {
         match stop {
-            Stop::Close(code) => self.heard_close(*code),
+            Stop::Close(code) => self.heard_close(*code, stream),
             Stop::SourceLost(_) => self.hearing = Hearing::Over,
             Stop::Violation(_) => self.hearing = Hearing::Done,
             Stop::MessageEnded | Stop::SinkLost(_) => {}
         }
     }
 
-    fn heard_close(&mut self, code: u16) {
+    fn heard_close<S: Stream>(&mut self, code: u16, stream: &S) {
         self.close_code.get_or_insert(code);
-        self.hearing = Hearing::Done;
+        self.hearing = if stream.has_ended() { Hearing::Over } else { Hearing::Done };
     }
 
     /// Once nothing more comes from the other peer: puts our own words, where any may stand.
@@ -184,7 +184,7 @@ impl Side {
         while self.hearing != Hearing::Over && !pump.is_passing() {
             match pump.poll_discard(cx, stream, tap) {
                 Poll::Pending => return,
-                Poll::Ready(LastWord::Close(code)) => self.heard_close(code),
+                Poll::Ready(LastWord::Close(code)) => self.heard_close(code, stream),
                 Poll::Ready(LastWord::Violation) => self.hearing = Hearing::Done,
                 Poll::Ready(LastWord::End) => self.hearing = Hearing::Over,
             }

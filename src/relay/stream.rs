@@ -28,6 +28,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
         true
     }
 
+    /// Whether it is known, without another read, that the peer's end has come and nothing is left to be read before it.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
     /// Closes the connection. From then on nothing can be read or written.
     fn hang_up(&mut self);
 }
