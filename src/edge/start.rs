@@ -100,14 +100,13 @@ pub fn start(begun: Begun, client: Leg<Conn>, edge: &Edge, slot: Slot) -> impl F
         link = link.framed();
     }
     record::opened(&info);
-    edge.measures.link_opened(&info);
-    let measures = edge.measures.clone();
+    let open = edge.measures.link_opened(&info);
     let registered = edge.links.register(&info, admitted.key_digest.as_ref(), &edge.metering);
     async move {
         let recorded = {
             let report = link.run(&registered.orders, &info.request_id).await;
             record::ended(&info, &report);
-            measures.link_ended(&info, &report);
+            open.ended(&report);
             trace.ended(&info, &report);
             // Boxed: only the end needs it, and this future is most of what an idle link costs.
             Box::pin(link.into_tap().into_observer().end(report))

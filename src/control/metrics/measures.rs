@@ -53,11 +53,8 @@ impl Stage {
 #[derive(Debug)]
 struct Local {
     work: Arc<Work>,
-    /// By key and upstream, how many more links are open than was published.
-    links: HashMap<(Arc<str>, Arc<str>), i64>,
-    opened: LocalCounters,
-    ended: LocalCounters,
-    unsettled: LocalCounters,
+    /// By key and upstream.
+    links: HashMap<(Arc<str>, Arc<str>), Rc<Links>>,
     refusals: LocalCounters,
     tls_failures: LocalIntCounter,
     /// By [`Stage::ALL`].
@@ -70,6 +67,21 @@ struct Local {
     down: Published,
     busy: (Counter, Duration),
 }
+
+/// What is counted of the links of one key to one upstream, and is not published yet. A link has it at hand, so that it is
+/// looked up once for each.
+#[derive(Debug, Default)]
+struct Links {
+    /// How many more are open.
+    open: Cell<i64>,
+    opened: Cell<u64>,
+    ended: RefCell<Vec<(&'static str, u64)>>,
+    unsettled: Cell<u64>,
+}
+
+/// A link that counts as open.
+#[derive(Debug)]
+pub struct OpenLink(Rc<Links>);
 
 type LocalCounters = GenericLocalCounterVec<AtomicU64>;
 
@@ -88,9 +100,6 @@ impl Measures {
         let tallies = Tallies::default();
         let local = Local {
             links: HashMap::new(),
-            opened: work.opened.local(),
-            ended: work.ended.local(),
-            unsettled: work.unsettled.local(),
             refusals: work.refusals.local(),
             tls_failures: work.tls_failures.local(),
             setup: Stage::ALL.map(|stage| work.setup.with_label_values(&[stage.name()]).local()),
@@ -107,18 +116,12 @@ impl Measures {
     }
 
     /// A link has begun.
-    pub fn link_opened(&self, link: &LinkInfo) {
+    pub fn link_opened(&self, link: &LinkInfo) -> OpenLink {
         let mut local = self.local.borrow_mut();
-        local.opened.with_label_values(&[&link.key, &link.upstream]).inc();
-        *local.links.entry((link.key.clone(), link.upstream.clone())).or_default() += 1;
-    }
-
-    /// A link is over.
-    pub fn link_ended(&self, link: &LinkInfo, report: &LinkReport) {
-        let mut local = self.local.borrow_mut();
-        local.ended.with_label_values(&[&link.upstream, report.ending.name()]).inc();
-        local.unsettled.with_label_values(&[&link.upstream]).inc_by(u64::from(report.unsettled));
-        *local.links.entry((link.key.clone(), link.upstream.clone())).or_default() -= 1;
+        let links = local.links.entry((link.key.clone(), link.upstream.clone())).or_default();
+        links.opened.update(|opened| opened + 1);
+        links.open.update(|open| open + 1);
+        OpenLink(links.clone())
     }
 
     /// A request got no link.
@@ -159,8 +162,8 @@ impl Measures {
     /// Lets everybody know what was counted. `busy`: how long the worker has done anything but wait, since it began.
     pub fn publish(&self, busy: Duration) {
         let mut local = self.local.borrow_mut();
-        let Local { opened, ended, unsettled, refusals, attempts, failures, passed_over, warm_legs_used, .. } = &*local;
-        for counters in [opened, ended, unsettled, refusals, attempts, failures, passed_over, warm_legs_used] {
+        let Local { refusals, attempts, failures, passed_over, warm_legs_used, .. } = &*local;
+        for counters in [refusals, attempts, failures, passed_over, warm_legs_used] {
             counters.flush();
         }
         local.tls_failures.flush();
@@ -168,12 +171,38 @@ impl Measures {
         local.up.publish();
         local.down.publish();
         let work = local.work.clone();
-        for ((key, upstream), more) in local.links.drain() {
-            work.links.with_label_values(&[&*key, &*upstream]).add(more);
+        for ((key, upstream), links) in &local.links {
+            links.publish(&work, key, upstream);
         }
+        local.links.retain(|_, links| Rc::strong_count(links) > 1);
         let (counter, known) = &mut local.busy;
         counter.inc_by(busy.saturating_sub(*known).as_secs_f64());
         *known = busy;
+    }
+}
+
+impl OpenLink {
+    /// The link is over.
+    pub fn ended(self, report: &LinkReport) {
+        let Self(links) = self;
+        links.open.update(|open| open - 1);
+        links.unsettled.update(|unsettled| unsettled + u64::from(report.unsettled));
+        let (name, mut ended) = (report.ending.name(), links.ended.borrow_mut());
+        match ended.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => ended.push((name, 1)),
+        }
+    }
+}
+
+impl Links {
+    fn publish(&self, work: &Work, key: &str, upstream: &str) {
+        work.links.with_label_values(&[key, upstream]).add(self.open.take());
+        work.opened.with_label_values(&[key, upstream]).inc_by(self.opened.take());
+        work.unsettled.with_label_values(&[upstream]).inc_by(self.unsettled.take());
+        for (ending, count) in self.ended.take() {
+            work.ended.with_label_values(&[upstream, ending]).inc_by(count);
+        }
     }
 }
 
