@@ -227,7 +227,8 @@ fn may_ask(key: &Key, route: &Route) -> bool {
 
 /// The headers on the list, but for those that `Connection` nominates: they end here (RFC 9110 section 7.6.1).
 fn forwarded(headers: &HeaderMap, list: &[HeaderName]) -> HeaderMap {
-    let goes_on = |name: &&HeaderName| !handshake::lists(headers, &CONNECTION, name.as_str());
+    let goes_on =
+        |name: &&HeaderName| headers.contains_key(*name) && !handshake::lists(headers, &CONNECTION, name.as_str());
     let pairs =
         list.iter().filter(goes_on).flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
     pairs.map(|(name, value)| (name.clone(), value.clone())).collect()

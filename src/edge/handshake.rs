@@ -68,8 +68,7 @@ pub fn check_upgrade(head: &request::Parts) -> Result<HeaderValue, Refusal> {
         let refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "unsupported_websocket_version", message);
         return Err(refusal.with_header(SEC_WEBSOCKET_VERSION, VERSION));
     }
-    let key =
-        only(headers, SEC_WEBSOCKET_KEY).filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == NONCE));
+    let key = only(headers, SEC_WEBSOCKET_KEY).filter(|key| is_nonce(key.as_bytes()));
     let Some(key) = key else {
         let message = "`Sec-WebSocket-Key` must be there once, with 16 bytes in base64";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_websocket_key", message));
@@ -88,6 +87,11 @@ pub fn accept(key: &[u8]) -> [u8; ACCEPT] {
     let mut accept = [0; ACCEPT];
     STANDARD.encode_slice(digest, &mut accept).expect("a digest has 20 bytes");
     accept
+}
+
+fn is_nonce(key: &[u8]) -> bool {
+    // Room for what 24 digits may hold, padding not counted.
+    matches!(STANDARD.decode_slice(key, &mut [0; 18]), Ok(NONCE))
 }
 
 /// A fresh `Sec-WebSocket-Key`.
@@ -122,8 +126,9 @@ pub fn verify_switch(headers: &(impl Headers + ?Sized), key: &str, offered: &[St
 /// Whether a header that is a list, maybe over several lines, holds `item` in any case (RFC 9110 section 5.6.1). What else
 /// stands there hides nothing, be it no text at all.
 pub fn lists(headers: &(impl Headers + ?Sized), name: &HeaderName, item: &str) -> bool {
-    let mut items = headers.values(name).flat_map(|line| line.split(|byte| *byte == b','));
-    items.any(|there| there.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
+    let is_it = |there: &[u8]| there.trim_ascii().eq_ignore_ascii_case(item.as_bytes());
+    // Mostly it stands there alone.
+    headers.values(name).any(|line| is_it(line) || line.split(|byte| *byte == b',').any(is_it))
 }
 
 /// The items of a header that is a list.

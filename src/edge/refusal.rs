@@ -109,7 +109,8 @@ pub fn request_id(theirs: Option<&HeaderValue>) -> HeaderValue {
     let is_valid =
         |id: &&HeaderValue| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
     theirs.filter(is_valid).cloned().unwrap_or_else(|| {
-        let id = format!("req_{}", uuid::Uuid::new_v4().simple());
-        HeaderValue::try_from(id).expect("hex digits are visible ASCII")
+        let mut id = *b"req_00000000000000000000000000000000";
+        uuid::Uuid::new_v4().simple().encode_lower(&mut id[4..]);
+        HeaderValue::from_bytes(&id).expect("hex digits are visible ASCII")
     })
 }

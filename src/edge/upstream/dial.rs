@@ -10,7 +10,7 @@ use httparse::Header;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::connect::connect;
 use super::failure::Failure;
@@ -74,7 +74,7 @@ pub async fn dial(
     let begun = Instant::now();
     let left = deadline.saturating_duration_since(begun);
     let within = dial.min(left);
-    let opening = timeout(within, open(candidate, wanted)).await;
+    let opening = timeout_at(begun + within, open(candidate, wanted)).await;
     let mut leg = opening.unwrap_or(Err(Failure::Timeout(within)))?;
     leg.took.dial = begun.elapsed();
     // To a call that is under way nothing need be said.

@@ -39,6 +39,8 @@ pub struct Asking {
     names: Vec<HeaderName>,
     /// The subprotocols that are offered.
     offered: Vec<String>,
+    /// Path and query of its URL, with a gap for each time that the name of the model stands there.
+    target: Vec<String>,
 }
 
 /// An upgrade request, with what is needed to verify its answer.
@@ -78,7 +80,8 @@ impl Asking {
         }
         let mut lines = Vec::new();
         headers.iter().for_each(|(name, value)| write_line(&mut lines, name, value.as_bytes()));
-        Self { lines, names: headers.keys().cloned().collect(), offered }
+        let target = upstream.url.path_and_query.split("{model}").map(str::to_owned).collect();
+        Self { lines, names: headers.keys().cloned().collect(), offered, target }
     }
 
     /// The subprotocols that are offered.
@@ -172,7 +175,7 @@ fn target(candidate: &Candidate, wanted: &Wanted) -> String {
         }
         Kind::Compatible { .. } => {
             // The URL says where the model stands; of the other routes it knows nothing.
-            let base = base.replace("{model}", &model);
+            let base = candidate.upstream.asking.target.join(&model);
             let is_model = matches!(wanted.route, Route::Model(_));
             let asked = if is_model { base } else { joined(&base, &route("model")) };
             with_query(asked, &wanted.query)
