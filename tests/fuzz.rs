@@ -8,7 +8,7 @@ use std::path::Path;
 #[path = "../fuzz/src/lib.rs"]
 mod claims;
 
-use claims::{admission, config, proxy_header, pump, scan, tap, upstream_101};
+use claims::{admission, config, proxy_header, pump, scan, tap, tls, upstream_101};
 
 /// Changes of each seed, where a run costs microseconds.
 const MANY: usize = 300;
@@ -46,6 +46,11 @@ fn whom_a_proxy_announces_is_what_the_protocol_says() {
 }
 
 #[test]
+fn what_tls_delivers_is_what_the_peer_sealed_up_to_what_was_touched() {
+    hold("tls", FEW, tls::holds);
+}
+
+#[test]
 fn a_configuration_is_taken_or_its_mistakes_are_told() {
     hold("config", MANY / 10, config::holds);
 }
@@ -63,7 +68,7 @@ fn hold(target: &str, changes: usize, holds: fn(&[u8])) {
         holds(seed);
         for _ in 0..changes {
             let input = changed(seed, &seeds, &mut random);
-            eprintln!("{:?}", String::from_utf8_lossy(&input));
+            eprintln!("{}", input.escape_ascii());
             holds(&input);
         }
     }

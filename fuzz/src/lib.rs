@@ -8,6 +8,7 @@ pub mod proxy_header;
 pub mod pump;
 pub mod scan;
 pub mod tap;
+pub mod tls;
 pub mod upstream_101;
 
 mod frames;
