@@ -33,6 +33,7 @@ const QUICK: [&str; 6] = [
 
 /// Run scenarios through proxies, in turns, and print medians and ratios.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag.
 pub struct CompareArgs {
     /// How often everything is run
     #[arg(long, default_value_t = 10)]
@@ -58,6 +59,10 @@ pub struct CompareArgs {
     /// Say which scenarios and proxies there are, and run nothing
     #[arg(long)]
     list: bool,
+    /// For latencies: no core falls asleep, and a proxy runs before whatever else the machine has to do, so that a tail is
+    /// its own. Takes root
+    #[arg(long)]
+    undisturbed: bool,
     /// The relay
     #[arg(long, value_name = "FILE", default_value = "target/release/realtime-relay")]
     relay: PathBuf,
@@ -88,6 +93,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         before: args.before.clone(),
         node: args.node.clone(),
         files: cores::raise_open_files()?,
+        undisturbed: args.undisturbed,
         identity: Identity::new(folder.path())?,
     };
     let kinds = args.kinds(&setting)?;
@@ -100,6 +106,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         setting,
     };
     cores::pin(comparison.setting.cores.driver)?;
+    let _awake = args.undisturbed.then(cores::stay_awake).transpose()?;
     let file = args.out.join("results.json");
     for round in 0..if args.quick { 1 } else { args.rounds } {
         comparison.round(round, &scenarios, &kinds);
@@ -238,6 +245,7 @@ fn made_with(setting: &Setting) -> Vec<(String, String)> {
         ("cores", Some(format!("the proxy on {proxy}, the driver on {driver}"))),
         ("system", first_line("uname", &["-sr"])),
         ("congestion control", congestion.map(|name| name.trim().to_owned())),
+        ("undisturbed", setting.undisturbed.then(|| "all cores awake, the proxy before all else".to_owned())),
         ("commit", first_line("git", &["describe", "--always", "--dirty"])),
         ("nginx", first_line("nginx", &["-v"])),
         ("haproxy", first_line("haproxy", &["-v"])),

@@ -1,5 +1,7 @@
 //! Who runs where: what is tested on one core, alone; the driver, both ends of all links, on another one.
 
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -44,12 +46,25 @@ pub fn raise_open_files() -> anyhow::Result<u64> {
     Ok(most.unwrap_or(u64::MAX))
 }
 
-/// Becomes another program, on this core, that ends when its parent does, however that ends.
-pub fn become_proxy(core: usize, command: &[String]) -> anyhow::Result<()> {
-    let (program, arguments) = command.split_first().context("no program")?;
+/// Keeps all cores from falling asleep as long as this is open, as measurements of real-time systems do: to wake one takes
+/// longer than what a proxy does with a frame, and on a virtual machine at times ten times as long (power management's quality of
+/// service, in Linux).
+pub fn stay_awake() -> anyhow::Result<File> {
+    const FILE: &str = "/dev/cpu_dma_latency";
+    let mut file = File::options().write(true).open(FILE).with_context(|| format!("cannot open {FILE}"))?;
+    file.write_all(&0_i32.to_ne_bytes()).with_context(|| format!("cannot write to {FILE}"))?;
+    Ok(file)
+}
+
+/// Becomes another program, on this core, that ends when its parent does, however that ends. With `first` it runs before
+/// whatever else the machine has to do (`SCHED_FIFO`).
+pub fn become_proxy(core: usize, first: bool, command: &[String]) -> anyhow::Result<()> {
     pin(core)?;
     // Not `KILL`, after which nginx would leave its worker behind.
     set_parent_process_death_signal(Some(Signal::TERM))?;
-    let error = Command::new(program).args(arguments).exec();
+    let urgent: &[_] = if first { &["chrt", "--fifo", "1"] } else { &[] };
+    let mut words = urgent.iter().copied().chain(command.iter().map(String::as_str));
+    let program = words.next().context("no program")?;
+    let error = Command::new(program).args(words).exec();
     Err(error).with_context(|| format!("cannot start {program}"))
 }

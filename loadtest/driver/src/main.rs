@@ -89,6 +89,8 @@ enum Command {
     Become {
         #[arg(long)]
         core: usize,
+        #[arg(long)]
+        first: bool,
         #[arg(last = true)]
         command: Vec<String>,
     },
@@ -111,7 +113,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Soak(args) => soak::run(&args),
         Command::Copy { listen, upstream, buffer } => copy::serve(listen, upstream, buffer),
         Command::Hyper { listen, upstream } => hyper::serve(listen, upstream),
-        Command::Become { core, command } => cores::become_proxy(core, &command),
+        Command::Become { core, first, command } => cores::become_proxy(core, first, &command),
     }
 }
 

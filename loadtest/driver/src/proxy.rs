@@ -84,6 +84,8 @@ pub struct Setting {
     pub node: PathBuf,
     /// Open files that a process may have.
     pub files: u64,
+    /// Whether they run before whatever else the machine has to do.
+    pub undisturbed: bool,
     /// For TLS.
     pub identity: Identity,
 }
@@ -142,7 +144,9 @@ impl Kind {
         let command = self.command(setting, tls, address, upstream, folder.path())?;
         let log = File::create(folder.path().join("log"))?;
         let child = Command::new(std::env::current_exe()?)
-            .args(["become", "--core", &setting.cores.proxy.to_string(), "--"])
+            .args(["become", "--core", &setting.cores.proxy.to_string()])
+            .args(setting.undisturbed.then_some("--first"))
+            .arg("--")
             .args(command)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
