@@ -75,9 +75,7 @@ impl Stream for Conn {
     }
 
     fn has_unread(&self) -> bool {
-        // Only where the runtime has heard that something has come since all was read.
-        let look = |socket| SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
-        let unread = self.tcp().map(|socket| socket.try_io(Interest::READABLE, || look(socket)));
+        let unread = self.tcp().map(|socket| SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]));
         // Neither the end nor a failure is anything to be read.
         unread.is_some_and(|unread| unread.is_ok_and(|bytes| bytes > 0))
     }
