@@ -191,6 +191,7 @@ impl<'c> Insert<'c> {
                 Record::Link(row) => bind_link(statement, first, row)?,
             };
         }
+        debug_assert_eq!(first - 1, statement.parameter_count(), "what is not bound would be NULL");
         statement.raw_execute()
     }
 }
