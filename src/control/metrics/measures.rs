@@ -197,10 +197,14 @@ impl OpenLink {
 
 impl Links {
     fn publish(&self, work: &Work, key: &str, upstream: &str) {
+        let (opened, ended) = (self.opened.take(), self.ended.take());
+        if opened == 0 && ended.is_empty() {
+            return;
+        }
         work.links.with_label_values(&[key, upstream]).add(self.open.take());
-        work.opened.with_label_values(&[key, upstream]).inc_by(self.opened.take());
+        work.opened.with_label_values(&[key, upstream]).inc_by(opened);
         work.unsettled.with_label_values(&[upstream]).inc_by(self.unsettled.take());
-        for (ending, count) in self.ended.take() {
+        for (ending, count) in ended {
             work.ended.with_label_values(&[upstream, ending]).inc_by(count);
         }
     }
