@@ -24,6 +24,8 @@ const OLDER: u8 = 1;
 const MOST_ACTS: usize = 24;
 /// The longest content of a record.
 const CONTENT: usize = 1 << 14;
+/// A header, and the begin of what is enciphered.
+const FRONT: usize = 16;
 /// Where the version stands in the header of a record; it has no meaning any more (RFC 8446 section 5.1).
 const NO_MATTER: std::ops::Range<usize> = 1..3;
 
@@ -103,7 +105,7 @@ fn records(peer: &mut Connection, acts: &[u8]) -> Vec<Record> {
                 peer.send_close_notify();
                 seal(peer, &mut records, &mut sealed, || Content::End);
             }
-            (3, Some(place)) => alter(&mut records[place], usize::from(how)),
+            (3, Some(place)) => alter(&mut records[place], usize::from(how), which >> 5),
             (4, Some(place)) => drop(records.remove(place)),
             (5, Some(place)) => records.insert(place, records[place].clone()),
             (6, Some(place)) => records[place..].rotate_right(1),
@@ -127,26 +129,32 @@ fn seal(peer: &mut Connection, records: &mut Vec<Record>, sealed: &mut usize, mu
     }
 }
 
-fn alter(record: &mut Record, at: usize) {
-    let at = at % record.wire.len();
+/// Changes a bit of a byte at the front, or counted from the end.
+fn alter(record: &mut Record, at: usize, bit: u8) {
+    let length = record.wire.len();
+    let at = at.checked_sub(FRONT).map_or(at, |back| length - 1 - back % length) % length;
     // Twice would be not at all.
     if !record.altered && !NO_MATTER.contains(&at) {
-        record.wire[at] ^= 1 << (at % 8);
+        record.wire[at] ^= 1 << bit;
         record.altered = true;
     }
 }
 
+/// All that comes, and whether it ends in order. Whoever has ended, or failed, stays so.
 async fn read(mut stream: TlsStream, recipe: &Recipe) -> (Vec<u8>, std::io::Result<()>) {
     let mut come = Vec::new();
-    for room in recipe.sizes().filter(|room| *room > 0) {
-        let mut part = vec![0; room.min(4 * CONTENT)];
+    let mut rooms = recipe.sizes().filter(|room| *room > 0);
+    let ended = loop {
+        let mut part = vec![0; rooms.next().unwrap_or(1).min(4 * CONTENT)];
         match stream.read(&mut part).await {
-            Ok(0) => break,
+            Ok(0) => break Ok(()),
             Ok(length) => come.extend_from_slice(&part[..length]),
-            Err(error) => return (come, Err(error)),
+            Err(error) => break Err(error),
         }
-    }
-    (come, Ok(()))
+    };
+    let again = stream.read(&mut [0; 64]).await;
+    assert!(matches!((&ended, &again), (Ok(()), Ok(0)) | (Err(_), Err(_))), "first {ended:?}, then {again:?}");
+    (come, ended)
 }
 
 /// The relay may have gone before the end.
