@@ -86,6 +86,11 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         println!("proxies\n  {}", names(proxy::ALL.iter().map(ToString::to_string).collect()));
         return Ok(());
     }
+    if args.undisturbed && !scenarios.iter().all(Scenario::is_paced) {
+        bail!(
+            "--undisturbed is for paced frames alone: a proxy that never sleeps would leave the system no time on its core"
+        );
+    }
     let folder = tempfile::tempdir()?;
     let setting = Setting {
         cores: Cores::of_process()?,

@@ -66,6 +66,11 @@ pub fn all() -> Vec<Scenario> {
 }
 
 impl Scenario {
+    /// Whether frames go at fixed times, so that the proxy sleeps between them.
+    pub fn is_paced(&self) -> bool {
+        matches!(self.load, Load::Paced { .. })
+    }
+
     /// Whether it tells something about this proxy.
     pub fn is_for(self, kind: Kind) -> bool {
         let tuned = matches!(kind, Kind::Nginx(Tuning::Tuned) | Kind::Haproxy(Tuning::Tuned));
