@@ -51,7 +51,8 @@ pub fn raise_open_files() -> anyhow::Result<u64> {
 /// service, in Linux).
 pub fn stay_awake() -> anyhow::Result<File> {
     const FILE: &str = "/dev/cpu_dma_latency";
-    let mut file = File::options().write(true).open(FILE).with_context(|| format!("cannot open {FILE}"))?;
+    let mut file =
+        File::options().write(true).open(FILE).with_context(|| format!("cannot open {FILE}, which takes root"))?;
     file.write_all(&0_i32.to_ne_bytes()).with_context(|| format!("cannot write to {FILE}"))?;
     Ok(file)
 }
