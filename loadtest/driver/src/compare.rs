@@ -15,18 +15,20 @@ use crate::cores::{self, Cores};
 use crate::identity::Identity;
 use crate::load::{Figures, Span};
 use crate::plot;
-use crate::proxy::{self, Kind, Setting, Tuning};
+use crate::proxy::{self, Kind, Proxy, Setting, Tuning};
 use crate::results::{Results, Run};
 use crate::rig::Rig;
 use crate::scenario::{self, Scenario};
 use crate::table;
+use crate::turns::{self, Contender};
 
 /// With `--quick`: one of each kind, to see that figures come out.
-const QUICK: [&str; 6] = [
+const QUICK: [&str; 7] = [
     "down-4k/plain",
     "both-200/tls-both",
     "paced-200/plain",
     "paced-200/tls-upstream",
+    "latency-200/plain",
     "idle-200/plain",
     "set-up/tls-upstream",
 ];
@@ -152,32 +154,71 @@ impl Comparison {
     /// All scenarios, in each of them all proxies; who comes first changes from round to round.
     fn round(&mut self, round: usize, scenarios: &[Scenario], kinds: &[Kind]) {
         for &scenario in scenarios {
-            let kinds: Vec<_> = kinds.iter().copied().filter(|&kind| scenario.is_for(kind)).collect();
-            for turn in 0..kinds.len() {
-                let kind = kinds[(round + turn) % kinds.len()];
+            let mut kinds: Vec<_> = kinds.iter().copied().filter(|&kind| scenario.is_for(kind)).collect();
+            let first = round % kinds.len().max(1);
+            kinds.rotate_left(first);
+            if scenario.is_in_turns() {
+                self.side_by_side(round, scenario, &kinds);
+                continue;
+            }
+            for kind in kinds {
                 if self.interrupted.load(Ordering::Relaxed) {
                     return;
                 }
                 eprintln!("round {}: {scenario} {kind}", round + 1);
-                match self.once(scenario, kind) {
-                    Ok(figures) => {
-                        let (scenario, proxy) = (scenario.to_string(), kind.to_string());
-                        self.results.runs.push(Run { round, scenario, proxy, figures });
-                    }
-                    Err(error) => {
-                        self.failures.push(format!("round {}: {scenario} {kind}: {error:#}", round + 1));
-                    }
-                }
+                let figures = self.once(scenario, kind);
+                self.note(round, scenario, kind, figures);
             }
         }
         self.results.add_latencies(round);
     }
 
+    /// All proxies in turns.
+    fn side_by_side(&mut self, round: usize, scenario: Scenario, kinds: &[Kind]) {
+        let mut contenders = Vec::new();
+        for &kind in kinds {
+            if self.interrupted.load(Ordering::Relaxed) {
+                return;
+            }
+            match self.contender(scenario, kind) {
+                Ok(contender) => contenders.push(contender),
+                Err(error) => self.note(round, scenario, kind, Err(error)),
+            }
+        }
+        eprintln!("round {}: {scenario}", round + 1);
+        turns::run(&mut contenders, self.span);
+        for contender in contenders {
+            let (kind, figures) = contender.latencies();
+            self.note(round, scenario, kind, figures);
+        }
+    }
+
+    fn contender(&self, scenario: Scenario, kind: Kind) -> anyhow::Result<Contender> {
+        let (mut rig, proxy) = self.start(scenario, kind)?;
+        scenario.open(&mut rig, &proxy)?;
+        Contender::new(kind, proxy, rig)
+    }
+
     fn once(&self, scenario: Scenario, kind: Kind) -> anyhow::Result<Figures> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let mut rig = Rig::new(listener, scenario.legs(kind, &self.setting), self.interrupted.clone())?;
-        let proxy = kind.start(&self.setting, scenario.tls, rig.upstream()?)?;
+        let (mut rig, proxy) = self.start(scenario, kind)?;
         scenario.run(&mut rig, &proxy, self.span)
+    }
+
+    fn start(&self, scenario: Scenario, kind: Kind) -> anyhow::Result<(Rig, Proxy)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let rig = Rig::new(listener, scenario.legs(kind, &self.setting), self.interrupted.clone())?;
+        let proxy = kind.start(&self.setting, scenario.tls, rig.upstream()?)?;
+        Ok((rig, proxy))
+    }
+
+    fn note(&mut self, round: usize, scenario: Scenario, kind: Kind, figures: anyhow::Result<Figures>) {
+        match figures {
+            Ok(figures) => {
+                let (scenario, proxy) = (scenario.to_string(), kind.to_string());
+                self.results.runs.push(Run { round, scenario, proxy, figures });
+            }
+            Err(error) => self.failures.push(format!("round {}: {scenario} {kind}: {error:#}", round + 1)),
+        }
     }
 }
 

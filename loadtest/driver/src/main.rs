@@ -30,6 +30,7 @@ mod scenario;
 mod soak;
 mod table;
 mod template;
+mod turns;
 mod upgrade;
 
 use std::net::SocketAddr;

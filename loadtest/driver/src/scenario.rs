@@ -5,12 +5,16 @@ use std::fmt;
 use anyhow::Context;
 
 use crate::frames::Sender;
-use crate::load::{Figures, Span, idle, paced, saturated, set_ups};
+use crate::load::paced::{self, Record};
+use crate::load::{Figures, Span, idle, saturated, set_ups};
 use crate::proxy::{Kind, Proxy, Setting, Tls, Tuning};
 use crate::rig::{Legs, Rig};
 
 /// Links of a saturated run.
 const SATURATED: usize = 20;
+
+/// Links of which latencies are told.
+const PACED: usize = 200;
 
 /// Links that say nothing, where memory is judged: so many that what is allocated once does not count.
 const IDLE: usize = 5000;
@@ -27,6 +31,8 @@ pub enum Load {
         /// And these.
         idle: usize,
     },
+    /// Such links, of which all proxies have as many at once and take turns: what a proxy adds to the way of a frame.
+    Latency(usize),
     /// Links over which nothing is said.
     Idle(usize),
     /// Links that are opened and closed.
@@ -60,7 +66,8 @@ pub fn all() -> Vec<Scenario> {
     let saturated = sizes.into_iter().flat_map(|size| directions.map(|direction| Load::Saturated(direction, size)));
     let paced = [(100, 0), (200, 0), (500, 0), (1000, 0), (2000, 0), (200, 2000), (200, 8000)];
     let paced = paced.map(|(busy, idle)| Load::Paced { busy, idle });
-    let loads: Vec<_> = saturated.chain(paced).chain([Load::Idle(200), Load::Idle(IDLE), Load::SetUps]).collect();
+    let loads = saturated.chain(paced).chain([Load::Latency(PACED), Load::Idle(200), Load::Idle(IDLE), Load::SetUps]);
+    let loads: Vec<_> = loads.collect();
     let legs = [Tls::Plain, Tls::Upstream, Tls::Both];
     legs.into_iter().flat_map(|tls| loads.iter().map(move |&load| Scenario { load, tls })).collect()
 }
@@ -68,19 +75,24 @@ pub fn all() -> Vec<Scenario> {
 impl Scenario {
     /// Whether frames go at fixed times, so that the proxy sleeps between them.
     pub fn is_paced(&self) -> bool {
-        matches!(self.load, Load::Paced { .. })
+        matches!(self.load, Load::Paced { .. } | Load::Latency(_))
+    }
+
+    /// Whether all proxies are up at once and take turns.
+    pub fn is_in_turns(self) -> bool {
+        matches!(self.load, Load::Latency(_))
     }
 
     /// Whether it tells something about this proxy.
     pub fn is_for(self, kind: Kind) -> bool {
         let tuned = matches!(kind, Kind::Nginx(Tuning::Tuned) | Kind::Haproxy(Tuning::Tuned));
         match (kind, self.load) {
-            (Kind::Direct, load) => matches!(load, Load::Paced { .. }),
+            (Kind::Direct, _) => self.is_paced(),
             // They speak no TLS.
             (Kind::Copy(_) | Kind::Hyper | Kind::Node, _) if self.tls != Tls::Plain => false,
             // It would be late for most frames.
             (Kind::Node, Load::Paced { busy, idle }) => busy + idle <= 200,
-            (Kind::Node, Load::Idle(_) | Load::SetUps) => false,
+            (Kind::Node, Load::Latency(_) | Load::Idle(_) | Load::SetUps) => false,
             // Behind the 101 it is a copy.
             (Kind::Hyper, load) => load == Load::SetUps,
             // Frames do not come into it. A copy makes its buffers for each link: the small ones.
@@ -98,15 +110,27 @@ impl Scenario {
                 rig.open(address, SATURATED)?;
                 saturated::run(rig, account, direction.senders(), payload, span)
             }
-            Load::Paced { busy, idle } => {
-                rig.open(address, idle)?;
-                rig.quieten();
-                rig.open(address, busy)?;
-                paced::run(rig, account, span)
+            Load::Paced { .. } | Load::Latency(_) => {
+                let mut record = Record::new()?;
+                self.open(rig, proxy)?;
+                paced::run(rig, account, span, &mut record)?;
+                record.figures()
             }
             Load::Idle(links) => idle::run(rig, address, account, links, span),
             Load::SetUps => set_ups::run(rig, address, account, span),
         }
+    }
+
+    /// Opens the links over which frames go at fixed times, and the idle ones beside them.
+    pub fn open(self, rig: &mut Rig, proxy: &Proxy) -> anyhow::Result<()> {
+        let (busy, idle) = match self.load {
+            Load::Paced { busy, idle } => (busy, idle),
+            Load::Latency(busy) => (busy, 0),
+            Load::Saturated(..) | Load::Idle(_) | Load::SetUps => return Ok(()),
+        };
+        rig.open(proxy.address, idle)?;
+        rig.quieten();
+        rig.open(proxy.address, busy)
     }
 
     /// How the driver's ends speak, for this proxy.
@@ -165,6 +189,7 @@ impl fmt::Display for Scenario {
             }
             Load::Paced { busy, idle: 0 } => write!(f, "paced-{busy}")?,
             Load::Paced { busy, idle } => write!(f, "paced-{busy}-idle-{idle}")?,
+            Load::Latency(links) => write!(f, "latency-{links}")?,
             Load::Idle(IDLE) => f.write_str("idle")?,
             Load::Idle(links) => write!(f, "idle-{links}")?,
             Load::SetUps => f.write_str("set-up")?,

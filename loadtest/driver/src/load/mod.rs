@@ -29,11 +29,46 @@ pub struct Span {
 /// A proxy under full load runs for at least this part of a window, or something else has its core.
 const LEAST: u32 = 10;
 
-/// The costs of a window of time, from when it is begun.
+/// What a count of something has cost, over one window of time or several.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost {
+    wall: Duration,
+    /// Of the proxy.
+    cpu: Duration,
+    /// Of the driver.
+    own: Duration,
+    count: u64,
+}
+
+/// A window of time, from when it is begun.
 pub struct Window {
     began: Instant,
     cpu: Duration,
     own: Duration,
+}
+
+impl Cost {
+    /// Adds what another window has cost.
+    pub fn add(&mut self, other: Self) {
+        self.wall += other.wall;
+        self.cpu += other.cpu;
+        self.own += other.own;
+        self.count += other.count;
+    }
+
+    /// What one of `unit` cost, how many came in a second, and how busy the core of the proxy was, and that of the driver.
+    pub fn figures(self, unit: &str) -> anyhow::Result<Figures> {
+        let [wall, cpu, own] = [self.wall, self.cpu, self.own].map(|time| time.as_secs_f64());
+        #[allow(clippy::cast_precision_loss)] // Counts of seconds, not of years.
+        let count = self.count as f64;
+        anyhow::ensure!(count > 0.0, "no {unit} came through");
+        Ok(Figures::from([
+            (format!("cpu_us_per_{unit}"), cpu * 1e6 / count),
+            (format!("{unit}s_per_s"), count / wall),
+            ("core".to_owned(), cpu / wall),
+            ("driver_core".to_owned(), own / wall),
+        ]))
+    }
 }
 
 impl Window {
@@ -42,24 +77,10 @@ impl Window {
         Ok(Self { cpu: account.cpu()?, own: own_cpu(), began: Instant::now() })
     }
 
-    /// Ends it, after so many of `unit`: what one of them cost, how many came in a second, and how busy the core of the
-    /// proxy was, and that of the driver.
-    pub fn end(self, account: &Account, count: u64, unit: &str) -> anyhow::Result<Figures> {
+    /// Ends it, after so many of what is counted.
+    pub fn end(self, account: &Account, count: u64) -> anyhow::Result<Cost> {
         let (wall, cpu, own) = (self.began.elapsed(), account.cpu()?, own_cpu());
-        let (wall, cpu, own) = (
-            wall.as_secs_f64(),
-            cpu.saturating_sub(self.cpu).as_secs_f64(),
-            own.saturating_sub(self.own).as_secs_f64(),
-        );
-        #[allow(clippy::cast_precision_loss)] // Counts of seconds, not of years.
-        let count = count as f64;
-        anyhow::ensure!(count > 0.0, "no {unit} came through");
-        Ok(Figures::from([
-            (format!("cpu_us_per_{unit}"), cpu * 1e6 / count),
-            (format!("{unit}s_per_s"), count / wall),
-            ("core".to_owned(), cpu / wall),
-            ("driver_core".to_owned(), own / wall),
-        ]))
+        Ok(Cost { wall, cpu: cpu.saturating_sub(self.cpu), own: own.saturating_sub(self.own), count })
     }
 }
 
@@ -111,9 +132,9 @@ impl<'a> Watch<'a> {
         Ok(self.account.cpu()?.saturating_sub(window.cpu) >= self.least)
     }
 
-    /// Ends the window.
-    pub fn stop(self, count: u64, unit: &str) -> anyhow::Result<Figures> {
+    /// Ends the window, after so many of what is counted.
+    pub fn stop(self, count: u64) -> anyhow::Result<Cost> {
         let window = self.window.ok_or_else(|| anyhow::anyhow!("stopped before it was warm"))?;
-        window.end(self.account, count, unit)
+        window.end(self.account, count)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use hdrhistogram::Histogram;
 
-use super::{Figures, Phase, Span, Watch};
+use super::{Cost, Figures, Phase, Span, Watch};
 use crate::account::Account;
 use crate::conn::Stream;
 use crate::end::{End, Fate};
@@ -37,10 +37,23 @@ struct Schedule {
     next: u64,
 }
 
-/// What has been sent and has arrived.
-struct Tally {
-    frames: [Frame; 2],
+/// What a proxy has done with its frames, over one turn or several.
+pub struct Record {
+    /// What times in frames count from: the same in each turn, so that a frame that is a turn late is not taken for another.
     epoch: Instant,
+    cost: Cost,
+    sent: u64,
+    arrived: u64,
+    /// Not there yet when their window ended.
+    late: u64,
+    latencies: Histogram<u64>,
+    /// How much later than due frames were sent: the driver's own fault.
+    lateness: Histogram<u64>,
+}
+
+/// What has been sent and has arrived in a turn.
+struct Tally<'a> {
+    frames: [Frame; 2],
     /// Frames that were due before this time, in nanoseconds, do not count.
     from: u64,
     sent: u64,
@@ -48,15 +61,13 @@ struct Tally {
     arrived: u64,
     /// All that have arrived since that time, when ever they were due.
     carried: u64,
-    latencies: Histogram<u64>,
-    /// How much later than due frames were sent: the driver's own fault.
-    lateness: Histogram<u64>,
+    record: &'a mut Record,
 }
 
-/// Sends over all busy links.
-pub fn run(rig: &mut Rig, account: &Account, span: Span) -> anyhow::Result<Figures> {
+/// Sends over all busy links for a turn, and adds to the record what that gave.
+pub fn run(rig: &mut Rig, account: &Account, span: Span, record: &mut Record) -> anyhow::Result<()> {
     let mut schedule = Schedule::over(rig);
-    let mut tally = Tally::new(schedule.began)?;
+    let mut tally = Tally::new(record)?;
     let mut watch = Watch::start(account, span);
     let mut events = Vec::new();
     loop {
@@ -69,24 +80,67 @@ pub fn run(rig: &mut Rig, account: &Account, span: Span) -> anyhow::Result<Figur
         rig.poll(&mut events)?;
         tally.take_all(rig, &events)?;
     }
-    let mut figures = watch.stop(tally.carried, "frame")?;
-    let late = tally.sent.saturating_sub(tally.arrived);
+    let cost = watch.stop(tally.carried)?;
+    let late = tally.under_way();
     let deadline = Instant::now() + LATE;
-    while tally.arrived < tally.sent && Instant::now() < deadline {
+    while tally.under_way() > 0 && Instant::now() < deadline {
         rig.wait(&mut events, Duration::from_millis(10))?;
         tally.take_all(rig, &events)?;
     }
-    #[allow(clippy::cast_precision_loss)]
-    for (name, value) in [("late", late), ("lost", tally.sent.saturating_sub(tally.arrived))] {
-        figures.insert(format!("{name}_share"), value as f64 / tally.sent as f64);
+    let Tally { sent, arrived, record, .. } = tally;
+    record.cost.add(cost);
+    record.sent += sent;
+    record.arrived += arrived;
+    record.late += late;
+    Ok(())
+}
+
+impl Record {
+    /// Of nothing yet.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            epoch: Instant::now(),
+            cost: Cost::default(),
+            sent: 0,
+            arrived: 0,
+            late: 0,
+            latencies: Histogram::new(DIGITS)?,
+            lateness: Histogram::new(DIGITS)?,
+        })
     }
-    #[allow(clippy::cast_precision_loss)]
-    for (name, part) in [("p50_us", 0.5), ("p90_us", 0.9), ("p99_us", 0.99), ("p999_us", 0.999)] {
-        figures.insert(name.to_owned(), tally.latencies.value_at_quantile(part) as f64 / 1e3);
+
+    fn now(&self) -> u64 {
+        self.time_of(Instant::now())
     }
-    #[allow(clippy::cast_precision_loss)]
-    figures.insert("sent_late_us".to_owned(), tally.lateness.value_at_quantile(0.99) as f64 / 1e3);
-    Ok(figures)
+
+    /// Nanoseconds since its epoch.
+    fn time_of(&self, time: Instant) -> u64 {
+        u64::try_from(time.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// What frames cost, and how long they took.
+    pub fn figures(&self) -> anyhow::Result<Figures> {
+        let mut figures = self.cost.figures("frame")?;
+        figures.extend(self.latencies()?);
+        Ok(figures)
+    }
+
+    /// How long frames took.
+    pub fn latencies(&self) -> anyhow::Result<Figures> {
+        ensure!(self.arrived > 0, "no frame came through");
+        let mut figures = Figures::new();
+        #[allow(clippy::cast_precision_loss)]
+        for (name, value) in [("late", self.late), ("lost", self.sent.saturating_sub(self.arrived))] {
+            figures.insert(format!("{name}_share"), value as f64 / self.sent as f64);
+        }
+        #[allow(clippy::cast_precision_loss)]
+        for (name, part) in [("p50_us", 0.5), ("p90_us", 0.9), ("p99_us", 0.99), ("p999_us", 0.999)] {
+            figures.insert(name.to_owned(), self.latencies.value_at_quantile(part) as f64 / 1e3);
+        }
+        #[allow(clippy::cast_precision_loss)]
+        figures.insert("sent_late_us".to_owned(), self.lateness.value_at_quantile(0.99) as f64 / 1e3);
+        Ok(figures)
+    }
 }
 
 impl Schedule {
@@ -98,53 +152,47 @@ impl Schedule {
         Self { ends, began: Instant::now(), step, next: 0 }
     }
 
-    fn due(&self) -> Duration {
-        Duration::from_nanos(u64::try_from(self.step.as_nanos()).unwrap_or(u64::MAX).saturating_mul(self.next))
+    fn due(&self) -> Instant {
+        let step = u64::try_from(self.step.as_nanos()).unwrap_or(u64::MAX);
+        self.began + Duration::from_nanos(step.saturating_mul(self.next))
     }
 
     /// Sends what is due, or the first of it.
-    fn send_due(&mut self, rig: &mut Rig, tally: &mut Tally) -> anyhow::Result<()> {
+    fn send_due(&mut self, rig: &mut Rig, tally: &mut Tally<'_>) -> anyhow::Result<()> {
         for _ in 0..BURST {
             let due = self.due();
-            if due > self.began.elapsed() {
+            if due > Instant::now() {
                 break;
             }
             let number = self.ends[usize::try_from(self.next % self.ends.len() as u64)?];
-            rig.with(number, |end, _| tally.send(end, u64::try_from(due.as_nanos())?))?;
+            rig.with(number, |end, _| tally.send(end, due))?;
             self.next += 1;
         }
         Ok(())
     }
 }
 
-impl Tally {
-    fn new(epoch: Instant) -> anyhow::Result<Self> {
+impl<'a> Tally<'a> {
+    fn new(record: &'a mut Record) -> anyhow::Result<Self> {
         let frames = [Frame::new(Sender::Client, UP)?, Frame::new(Sender::Upstream, DOWN)?];
-        Ok(Self {
-            frames,
-            epoch,
-            from: u64::MAX,
-            sent: 0,
-            arrived: 0,
-            carried: 0,
-            latencies: Histogram::new(DIGITS)?,
-            lateness: Histogram::new(DIGITS)?,
-        })
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        Ok(Self { frames, from: u64::MAX, sent: 0, arrived: 0, carried: 0, record })
     }
 
     fn begin(&mut self) {
-        self.from = self.now();
+        self.from = self.record.now();
     }
 
-    fn send(&mut self, end: &mut End, due: u64) -> anyhow::Result<Fate> {
+    fn under_way(&self) -> u64 {
+        self.sent.saturating_sub(self.arrived)
+    }
+
+    fn send(&mut self, end: &mut End, due: Instant) -> anyhow::Result<Fate> {
+        let due = self.record.time_of(due);
         end.conn.send_all(self.frames[usize::from(end.sender == Sender::Upstream)].at(due))?;
         if due >= self.from {
             self.sent += 1;
-            self.lateness.record(self.now().saturating_sub(due))?;
+            let now = self.record.now();
+            self.record.lateness.record(now.saturating_sub(due))?;
         }
         Ok(Fate::Stays)
     }
@@ -167,7 +215,7 @@ impl Tally {
             partial.clear();
             return Ok(Fate::Stays);
         }
-        let now = self.now();
+        let now = self.record.now();
         let frame = &self.frames[usize::from(end.sender == Sender::Client)];
         let length = frame.bytes().len();
         let whole = partial.len() / length * length;
@@ -176,7 +224,7 @@ impl Tally {
             let due = frame.time_of(arrived)?;
             if due >= self.from {
                 self.arrived += 1;
-                self.latencies.record(now.saturating_sub(due))?;
+                self.record.latencies.record(now.saturating_sub(due))?;
             }
         }
         partial.drain(..whole);

@@ -87,7 +87,7 @@ pub fn run(
         }
     }
     let arrived = frames.iter().zip(flood.arrived).map(|(frame, bytes)| bytes / frame.bytes().len() as u64).sum();
-    let mut figures = watch.stop(arrived, "frame")?;
+    let mut figures = watch.stop(arrived)?.figures("frame")?;
     let memory = account.memory()?;
     #[allow(clippy::cast_precision_loss)]
     figures.insert("memory_mib".to_owned(), memory as f64 / f64::from(1 << 20));

@@ -31,7 +31,7 @@ pub fn run(rig: &mut Rig, proxy: SocketAddr, account: &Account, span: Span) -> a
             rig.progress(event)?;
         }
     }
-    let mut figures = watch.stop((rig.closed - closed) as u64, "set_up")?;
+    let mut figures = watch.stop((rig.closed - closed) as u64)?.figures("set_up")?;
     #[allow(clippy::cast_precision_loss)]
     let share = (rig.resumed - resumed) as f64 / (rig.opened[1] - opened).max(1) as f64;
     figures.insert("resumed_share".to_owned(), share);
