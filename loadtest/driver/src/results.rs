@@ -77,11 +77,29 @@ impl Results {
 
     /// A figure of the relay, divided by the least of these proxies in the same round.
     pub fn ratio(&self, scenario: &str, figure: &str, proxies: &[&str]) -> Option<Spread> {
+        self.ratio_of("relay", scenario, figure, proxies)
+    }
+
+    /// A figure of a proxy, divided by the better of two others in the same round: the mean over all pairs of others. It is 1 for
+    /// one of several that are equal only if rounds are, too; the more those differ, the luckier is the better of two.
+    pub fn ratio_to_pairs(&self, proxy: &str, scenario: &str, figure: &str) -> Option<f64> {
+        let proxies = self.proxies(scenario).into_iter();
+        let others: Vec<_> =
+            proxies.filter(|other| *other != proxy && self.spread(scenario, other, figure).is_some()).collect();
+        let pairs =
+            others.iter().enumerate().flat_map(|(at, one)| others[..at].iter().map(move |other| [*one, *other]));
+        let ratios: Vec<_> =
+            pairs.filter_map(|pair| Some(self.ratio_of(proxy, scenario, figure, &pair)?.median)).collect();
+        #[allow(clippy::cast_precision_loss)]
+        (!ratios.is_empty()).then(|| ratios.iter().sum::<f64>() / ratios.len() as f64)
+    }
+
+    fn ratio_of(&self, proxy: &str, scenario: &str, figure: &str, others: &[&str]) -> Option<Spread> {
         Spread::of(self.rounds().filter_map(|round| {
-            let others = proxies.iter().map(|proxy| self.figure(round, scenario, proxy, figure));
+            let others = others.iter().map(|other| self.figure(round, scenario, other, figure));
             // Without one of them it is not known which is the better.
             let least = others.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::min)?;
-            Some(self.figure(round, scenario, "relay", figure)? / least)
+            Some(self.figure(round, scenario, proxy, figure)? / least)
         }))
     }
 
@@ -166,6 +184,14 @@ mod tests {
     fn without_one_of_the_peers_there_is_no_better_one() {
         let results = results(&[(0, "relay", 1.0), (0, "nginx", 2.0)]);
         assert_eq!(results.ratio("s", "f", &["nginx", "haproxy"]), None);
+    }
+
+    #[test]
+    fn each_proxy_is_held_against_the_better_of_two_others() {
+        let results = results(&[(0, "relay", 3.0), (0, "nginx", 2.0), (0, "haproxy", 6.0), (0, "copy-63k", 1.0)]);
+        // 3/2, 3/1, 3/1.
+        assert_eq!(results.ratio_to_pairs("relay", "s", "f"), Some(2.5));
+        assert_eq!(results.ratio_to_pairs("direct", "s", "f"), None);
     }
 
     #[test]

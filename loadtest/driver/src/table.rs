@@ -42,6 +42,7 @@ pub fn print(results: &Results) {
         if let Some((figure, name)) = main_figure(results, scenario) {
             println!("\n{scenario}: {name}; medians, in brackets the least and the most");
             print_one(results, scenario, figure);
+            print_pairs(results, scenario);
             warn_of_lateness(results, scenario);
         }
     }
@@ -61,6 +62,17 @@ fn print_one(results: &Results, scenario: &str, figure: &str) {
             format!("{:>11}", spread.map_or(String::new(), |spread| format!("{:.decimals$}", spread.median)))
         });
         println!("  {proxy:<14}{main:>26}{:>26} {}", bracketed(ratio), columns.collect::<Vec<_>>().join(" "));
+    }
+}
+
+/// How far single rounds can tell latencies: a bar holds the relay against the better of two, and so is each proxy here.
+fn print_pairs(results: &Results, scenario: &str) {
+    for (figure, name) in [("added_p50_us", "p50"), ("added_p99_us", "p99")] {
+        let ratio = |proxy| Some(format!("{proxy} {:.2}", results.ratio_to_pairs(proxy, scenario, figure)?));
+        let ratios: Vec<_> = results.proxies(scenario).into_iter().filter_map(ratio).collect();
+        if !ratios.is_empty() {
+            println!("  added {name}, each against the better of two others: {}", ratios.join(", "));
+        }
     }
 }
 
