@@ -44,12 +44,12 @@ const BARS: &[Bar] = &[
     Bar("down-200/plain", FRAME, Proxies(TUNED), 1.3),
     Bar("up-200/plain", FRAME, Proxies(DEFAULTS), 0.6),
     Bar("up-200/plain", FRAME, Proxies(TUNED), 1.3),
-    Bar("paced-200/plain", FRAME, Proxies(DEFAULTS), 0.9),
-    Bar("paced-200/plain", FRAME, Proxies(TUNED), 1.05),
-    Bar("latency-200/plain", "added_p50_us", Proxies(DEFAULTS), 1.0),
-    Bar("latency-200/plain", "added_p50_us", Proxies(TUNED), 1.0),
-    Bar("latency-200/plain", "added_p99_us", Proxies(DEFAULTS), 1.0),
-    Bar("latency-200/plain", "added_p99_us", Proxies(TUNED), 1.0),
+    Bar("turns-200/plain", FRAME, Proxies(DEFAULTS), 0.9),
+    Bar("turns-200/plain", FRAME, Proxies(TUNED), 1.05),
+    Bar("turns-200/plain", "added_p50_us", Proxies(DEFAULTS), 1.0),
+    Bar("turns-200/plain", "added_p50_us", Proxies(TUNED), 1.0),
+    Bar("turns-200/plain", "added_p99_us", Proxies(DEFAULTS), 1.0),
+    Bar("turns-200/plain", "added_p99_us", Proxies(TUNED), 1.0),
     Bar("paced-2000/plain", FRAME, Own("paced-200/plain"), 1.1),
     Bar("paced-200-idle-8000/plain", FRAME, Own("paced-200/plain"), 1.1),
     Bar("down-4k/tls-upstream", FRAME, Proxies(DEFAULTS), 0.55),
@@ -60,10 +60,10 @@ const BARS: &[Bar] = &[
     Bar("down-4k/tls-both", FRAME, Proxies(TUNED), 0.6),
     Bar("up-4k/tls-both", FRAME, Proxies(DEFAULTS), 0.45),
     Bar("up-4k/tls-both", FRAME, Proxies(TUNED), 0.6),
-    Bar("paced-200/tls-upstream", FRAME, Proxies(DEFAULTS), 0.9),
-    Bar("paced-200/tls-upstream", FRAME, Proxies(TUNED), 0.85),
-    Bar("paced-200/tls-both", FRAME, Proxies(DEFAULTS), 0.7),
-    Bar("paced-200/tls-both", FRAME, Proxies(TUNED), 0.75),
+    Bar("turns-200/tls-upstream", FRAME, Proxies(DEFAULTS), 0.9),
+    Bar("turns-200/tls-upstream", FRAME, Proxies(TUNED), 0.85),
+    Bar("turns-200/tls-both", FRAME, Proxies(DEFAULTS), 0.7),
+    Bar("turns-200/tls-both", FRAME, Proxies(TUNED), 0.75),
     Bar("set-up/plain", SET_UP, Proxies(NGINX), 1.2),
     Bar("set-up/tls-upstream", SET_UP, Proxies(NGINX), 0.8),
     Bar("set-up/tls-both", SET_UP, Proxies(NGINX), 0.8),
@@ -78,9 +78,10 @@ const BARS: &[Bar] = &[
 /// The scenarios that a bar needs.
 pub fn scenarios() -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for Bar(scenario, ..) in BARS {
-        if !names.iter().any(|name| name == scenario) {
-            names.push((*scenario).to_owned());
+    let own = |against: &Against| if let Own(other) = against { Some(*other) } else { None };
+    for name in BARS.iter().flat_map(|Bar(scenario, _, against, _)| own(against).into_iter().chain([*scenario])) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
         }
     }
     names

@@ -13,8 +13,8 @@ use crate::rig::{Legs, Rig};
 /// Links of a saturated run.
 const SATURATED: usize = 20;
 
-/// Links of which latencies are told.
-const PACED: usize = 200;
+/// Links of each proxy where they take turns.
+const TURNS: usize = 200;
 
 /// Links that say nothing, where memory is judged: so many that what is allocated once does not count.
 const IDLE: usize = 5000;
@@ -31,8 +31,8 @@ pub enum Load {
         /// And these.
         idle: usize,
     },
-    /// Such links, of which all proxies have as many at once and take turns: what a proxy adds to the way of a frame.
-    Latency(usize),
+    /// Such links, of which all proxies have as many at once, and take turns.
+    Turns(usize),
     /// Links over which nothing is said.
     Idle(usize),
     /// Links that are opened and closed.
@@ -66,7 +66,7 @@ pub fn all() -> Vec<Scenario> {
     let saturated = sizes.into_iter().flat_map(|size| directions.map(|direction| Load::Saturated(direction, size)));
     let paced = [(100, 0), (200, 0), (500, 0), (1000, 0), (2000, 0), (200, 2000), (200, 8000)];
     let paced = paced.map(|(busy, idle)| Load::Paced { busy, idle });
-    let loads = saturated.chain(paced).chain([Load::Latency(PACED), Load::Idle(200), Load::Idle(IDLE), Load::SetUps]);
+    let loads = saturated.chain(paced).chain([Load::Turns(TURNS), Load::Idle(200), Load::Idle(IDLE), Load::SetUps]);
     let loads: Vec<_> = loads.collect();
     let legs = [Tls::Plain, Tls::Upstream, Tls::Both];
     legs.into_iter().flat_map(|tls| loads.iter().map(move |&load| Scenario { load, tls })).collect()
@@ -75,12 +75,12 @@ pub fn all() -> Vec<Scenario> {
 impl Scenario {
     /// Whether frames go at fixed times, so that the proxy sleeps between them.
     pub fn is_paced(&self) -> bool {
-        matches!(self.load, Load::Paced { .. } | Load::Latency(_))
+        matches!(self.load, Load::Paced { .. } | Load::Turns(_))
     }
 
     /// Whether all proxies are up at once and take turns.
     pub fn is_in_turns(self) -> bool {
-        matches!(self.load, Load::Latency(_))
+        matches!(self.load, Load::Turns(_))
     }
 
     /// Whether it tells something about this proxy.
@@ -92,7 +92,7 @@ impl Scenario {
             (Kind::Copy(_) | Kind::Hyper | Kind::Node, _) if self.tls != Tls::Plain => false,
             // It would be late for most frames.
             (Kind::Node, Load::Paced { busy, idle }) => busy + idle <= 200,
-            (Kind::Node, Load::Latency(_) | Load::Idle(_) | Load::SetUps) => false,
+            (Kind::Node, Load::Turns(_) | Load::Idle(_) | Load::SetUps) => false,
             // Behind the 101 it is a copy.
             (Kind::Hyper, load) => load == Load::SetUps,
             // Frames do not come into it. A copy makes its buffers for each link: the small ones.
@@ -110,7 +110,7 @@ impl Scenario {
                 rig.open(address, SATURATED)?;
                 saturated::run(rig, account, direction.senders(), payload, span)
             }
-            Load::Paced { .. } | Load::Latency(_) => {
+            Load::Paced { .. } | Load::Turns(_) => {
                 let mut record = Record::new()?;
                 self.open(rig, proxy)?;
                 paced::run(rig, account, span, &mut record)?;
@@ -125,7 +125,7 @@ impl Scenario {
     pub fn open(self, rig: &mut Rig, proxy: &Proxy) -> anyhow::Result<()> {
         let (busy, idle) = match self.load {
             Load::Paced { busy, idle } => (busy, idle),
-            Load::Latency(busy) => (busy, 0),
+            Load::Turns(busy) => (busy, 0),
             Load::Saturated(..) | Load::Idle(_) | Load::SetUps => return Ok(()),
         };
         rig.open(proxy.address, idle)?;
@@ -189,7 +189,7 @@ impl fmt::Display for Scenario {
             }
             Load::Paced { busy, idle: 0 } => write!(f, "paced-{busy}")?,
             Load::Paced { busy, idle } => write!(f, "paced-{busy}-idle-{idle}")?,
-            Load::Latency(links) => write!(f, "latency-{links}")?,
+            Load::Turns(links) => write!(f, "turns-{links}")?,
             Load::Idle(IDLE) => f.write_str("idle")?,
             Load::Idle(links) => write!(f, "idle-{links}")?,
             Load::SetUps => f.write_str("set-up")?,

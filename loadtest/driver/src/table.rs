@@ -3,11 +3,10 @@
 use crate::results::{Results, Spread};
 
 /// What a scenario is about, in the order in which it is looked for: the figure, and what it is called.
-pub const MAIN: [(&str, &str); 4] = [
+pub const MAIN: [(&str, &str); 3] = [
     ("cpu_us_per_frame", "µs of CPU per frame"),
     ("cpu_us_per_set_up", "µs of CPU per set-up"),
     ("kib_per_link", "KiB per idle link"),
-    ("added_p50_us", "µs that a frame's way takes longer, p50"),
 ];
 
 /// What stands beside it, where it was measured: the figure, the head of its column, and its decimals.

@@ -1,5 +1,6 @@
 //! Paced frames through several proxies that are all up, in turns of a quarter of a second: what the machine does meanwhile
-//! falls on all of them alike, so that their tails can be compared.
+//! falls on all of them alike, so that their tails can be compared, and what such a frame costs. The others leave each of them
+//! colder caches than it would have alone.
 
 use std::time::Duration;
 
@@ -29,10 +30,9 @@ impl Contender {
         Ok(Self { kind, proxy, rig, record: Record::new()?, failure: None })
     }
 
-    /// Which proxy it is, and how long frames took through it. What they cost is not told: the others leave it colder caches
-    /// than it would have alone.
-    pub fn latencies(self) -> (Kind, anyhow::Result<Figures>) {
-        (self.kind, self.failure.map_or_else(|| self.record.latencies(), Err))
+    /// Which proxy it is, and what came out for it.
+    pub fn figures(self) -> (Kind, anyhow::Result<Figures>) {
+        (self.kind, self.failure.map_or_else(|| self.record.figures(), Err))
     }
 
     /// After one that failed there are no more.

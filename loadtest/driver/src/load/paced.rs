@@ -121,14 +121,6 @@ impl Record {
     /// What frames cost, and how long they took.
     pub fn figures(&self) -> anyhow::Result<Figures> {
         let mut figures = self.cost.figures("frame")?;
-        figures.extend(self.latencies()?);
-        Ok(figures)
-    }
-
-    /// How long frames took.
-    pub fn latencies(&self) -> anyhow::Result<Figures> {
-        ensure!(self.arrived > 0, "no frame came through");
-        let mut figures = Figures::new();
         #[allow(clippy::cast_precision_loss)]
         for (name, value) in [("late", self.late), ("lost", self.sent.saturating_sub(self.arrived))] {
             figures.insert(format!("{name}_share"), value as f64 / self.sent as f64);
