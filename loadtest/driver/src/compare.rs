@@ -116,6 +116,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let file = args.out.join("results.json");
     for round in 0..if args.quick { 1 } else { args.rounds } {
         comparison.round(round, &scenarios, &kinds);
+        comparison.results.add_latencies(round);
         comparison.results.write(&file)?;
     }
     tell(&comparison.results, &file)?;
@@ -169,7 +170,6 @@ impl Comparison {
                 self.note(round, scenario, kind, figures);
             }
         }
-        self.results.add_latencies(round);
     }
 
     /// All proxies in turns.
@@ -185,9 +185,7 @@ impl Comparison {
             }
         }
         eprintln!("round {}: {scenario}", round + 1);
-        turns::run(&mut contenders, self.span);
-        for contender in contenders {
-            let (kind, figures) = contender.figures();
+        for (kind, figures) in turns::run(contenders, self.span) {
             self.note(round, scenario, kind, figures);
         }
     }
@@ -216,6 +214,8 @@ impl Comparison {
                 let (scenario, proxy) = (scenario.to_string(), kind.to_string());
                 self.results.runs.push(Run { round, scenario, proxy, figures });
             }
+            // Told once, at the end.
+            Err(_) if self.interrupted.load(Ordering::Relaxed) => {}
             Err(error) => self.failures.push(format!("round {}: {scenario} {kind}: {error:#}", round + 1)),
         }
     }
@@ -269,7 +269,7 @@ fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// Beyond it, links would be pinged by proxies that do that.
+/// What takes longer is told better by more rounds.
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.1..=20.0).contains(seconds));
     seconds.ok_or_else(|| "from 0.1 to 20".to_owned())

@@ -99,6 +99,8 @@ impl Results {
             let others = others.iter().map(|other| self.figure(round, scenario, other, figure));
             // Without one of them it is not known which is the better.
             let least = others.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::min)?;
+            // What is added may be less than nothing where a run without a proxy was disturbed: no ratio tells that.
+            (least > 0.0).then_some(())?;
             Some(self.figure(round, scenario, proxy, figure)? / least)
         }))
     }

@@ -126,7 +126,7 @@ impl Scenario {
         let (busy, idle) = match self.load {
             Load::Paced { busy, idle } => (busy, idle),
             Load::Turns(busy) => (busy, 0),
-            Load::Saturated(..) | Load::Idle(_) | Load::SetUps => return Ok(()),
+            Load::Saturated(..) | Load::Idle(_) | Load::SetUps => anyhow::bail!("{self} has no paced frames"),
         };
         rig.open(proxy.address, idle)?;
         rig.quieten();

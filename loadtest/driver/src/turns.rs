@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use anyhow::Error;
-
 use crate::load::paced::{self, Record};
 use crate::load::{Figures, Span};
 use crate::proxy::{Kind, Proxy};
@@ -21,38 +19,57 @@ pub struct Contender {
     proxy: Proxy,
     rig: Rig,
     record: Record,
-    failure: Option<Error>,
 }
 
 impl Contender {
     /// One that has done nothing yet.
     pub fn new(kind: Kind, proxy: Proxy, rig: Rig) -> anyhow::Result<Self> {
-        Ok(Self { kind, proxy, rig, record: Record::new()?, failure: None })
+        Ok(Self { kind, proxy, rig, record: Record::new()? })
     }
 
-    /// Which proxy it is, and what came out for it.
-    pub fn figures(self) -> (Kind, anyhow::Result<Figures>) {
-        (self.kind, self.failure.map_or_else(|| self.record.figures(), Err))
-    }
-
-    /// After one that failed there are no more.
-    fn turn(&mut self, span: Span) {
-        if self.failure.is_none() {
-            self.failure = paced::run(&mut self.rig, &self.proxy.account, span, &mut self.record).err();
-        }
+    fn turn(&mut self, span: Span) -> anyhow::Result<()> {
+        paced::run(&mut self.rig, &self.proxy.account, span, &mut self.record)
     }
 }
 
-/// Lets each have its window in turns, the order moving on by one each time.
-pub fn run(contenders: &mut [Contender], span: Span) {
-    let turns = (span.window.as_millis() / TURN.as_millis()).clamp(1, u128::from(u32::MAX));
-    let turns = u32::try_from(turns).expect("no more");
-    let each = Span { warm_up: span.warm_up / turns, window: span.window / turns, ..span };
+/// Lets each have its window in turns, in another order each time, and tells what came out. One that fails ends at once, and
+/// does not disturb the others.
+pub fn run(mut contenders: Vec<Contender>, span: Span) -> Vec<(Kind, anyhow::Result<Figures>)> {
+    let (turns, each) = divide(span);
+    let mut told = Vec::new();
     for _ in 0..turns {
-        for contender in &mut *contenders {
-            contender.turn(each);
-        }
-        let next = contenders.len().min(1);
-        contenders.rotate_left(next);
+        fastrand::shuffle(&mut contenders);
+        contenders.retain_mut(|contender| match contender.turn(each) {
+            Ok(()) => true,
+            Err(error) => {
+                told.push((contender.kind, Err(error)));
+                false
+            }
+        });
+    }
+    told.extend(contenders.into_iter().map(|contender| (contender.kind, contender.record.figures())));
+    told
+}
+
+/// How many turns there are, two at least, and how long each of them is.
+fn divide(span: Span) -> (u32, Span) {
+    let turns = u32::try_from(span.window.as_millis() / TURN.as_millis()).unwrap_or(u32::MAX).max(2);
+    (turns, Span { warm_up: span.warm_up / turns, window: span.window / turns, ..span })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_divided_into_turns_of_a_quarter_of_a_second_and_two_at_least() {
+        let divided = |window| {
+            let span = Span { warm_up: window / 4, window, after_closing: Duration::ZERO, under_way: 0 };
+            let (turns, each) = divide(span);
+            (turns, each.warm_up * turns, each.window)
+        };
+        let (five, short) = (Duration::from_secs(5), Duration::from_millis(300));
+        assert_eq!(divided(five), (20, five / 4, Duration::from_millis(250)));
+        assert_eq!(divided(short), (2, short / 4, Duration::from_millis(150)));
     }
 }

@@ -84,7 +84,7 @@ pub fn run(rig: &mut Rig, account: &Account, span: Span, record: &mut Record) ->
     let late = tally.under_way();
     let deadline = Instant::now() + LATE;
     while tally.under_way() > 0 && Instant::now() < deadline {
-        rig.wait(&mut events, Duration::from_millis(10))?;
+        rig.poll(&mut events)?;
         tally.take_all(rig, &events)?;
     }
     let Tally { sent, arrived, record, .. } = tally;
