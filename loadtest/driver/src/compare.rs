@@ -1,4 +1,4 @@
-//! `compare`: every proxy in turns, round after round, and what comes out of it.
+//! `compare`: every proxy, round after round, and what comes out of it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -32,7 +32,7 @@ const QUICK: [&str; 6] = [
     "set-up/tls-upstream",
 ];
 
-/// Run scenarios through proxies, in turns, and print medians and ratios.
+/// Run scenarios through proxies, round after round, and print medians and ratios.
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag.
 pub struct CompareArgs {

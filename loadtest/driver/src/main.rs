@@ -1,4 +1,4 @@
-//! The load driver: puts the same loads on realtime-relay and on other proxies, in turns, and says what a frame, a
+//! The load driver: puts the same loads on realtime-relay and on other proxies beside it, and says what a frame, a
 //! set-up and an idle link cost each of them.
 //!
 //! `compare` runs the proxies as children on one core. The clients and the upstream are one thread on another core, which
@@ -54,7 +54,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run scenarios through proxies, in turns, and print medians and ratios
+    /// Run scenarios through proxies, round after round, and print medians and ratios
     Compare(compare::CompareArgs),
     /// Print the tables and the bars of results that are there, and draw them again
     Judge {
